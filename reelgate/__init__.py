@@ -1,0 +1,1 @@
+"""Reelgate: what both services and every client import."""
