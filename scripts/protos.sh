@@ -6,7 +6,7 @@ out="${1:-.}"
 python="${PYTHON:-.venv/bin/python}"
 bin="$(dirname "$python")"
 mkdir -p "$out"
-mapfile -t files < <(cd protos && find . -name '*.proto' | sort)
+mapfile -t files < <(find protos -name '*.proto' | sort)
 PATH="$bin:$PATH" "$python" -m grpc_tools.protoc -I protos \
   --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" --mypy_grpc_out="$out" "${files[@]}"
 find "$out/reelgate/preprocess" "$out/reelgate/generator" -type d -exec touch {}/__init__.py \;
