@@ -1,0 +1,150 @@
+"""The values that flow through the generator. A request is a pure value, and two names follow from it.
+
+``takes/<sha256>`` names what the denoiser sees; ``videos/<sha256>`` adds how the pictures are finished. So another
+watermark finds the take's latents and never denoises, and equal requests meet under one name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import re
+from typing import Any
+
+VIDEO_NAME = re.compile(r"videos/[0-9a-f]{64}")
+
+
+class Stage(enum.StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    TEXT = "text"
+    DENOISE = "denoise"
+    DECODE = "decode"
+    ENCODE = "encode"
+    STORE = "store"
+
+
+class Outcome(enum.StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Reuse(enum.StrEnum):
+    """What a run found already made: nothing, the take's final latents, or the video itself."""
+
+    NONE = "none"
+    LATENTS = "latents"
+    VIDEO = "video"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Take:
+    """What the denoiser sees. ``execution`` is the fingerprint of everything else that decides bits (see `wan.py`)."""
+
+    tenant: str
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+    guidance_2: float
+    seed: int
+    tier: str
+    execution: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finish:
+    """The chain of post-processing: pictures a second, and a text burnt into the lower right corner ("" for none)."""
+
+    fps: int
+    watermark: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One video: a take and its finish."""
+
+    take: Take
+    finish: Finish
+
+    @property
+    def take_name(self) -> str:
+        """``takes/<sha256>`` over the canonical JSON of the take."""
+        return f"takes/{digest(dataclasses.asdict(self.take))}"
+
+    @property
+    def name(self) -> str:
+        """``videos/<sha256>`` over the take's name and the finish."""
+        return f"videos/{digest({'take': self.take_name, **dataclasses.asdict(self.finish)})}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """``step`` of ``steps`` are done in ``stage``."""
+
+    stage: Stage
+    step: int = 0
+    steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Artefact:
+    """A stored file: its length in bytes and the sha256 of its content, in hex."""
+
+    size: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a run ended without a video: a reason of the contract's error table, the stage it was in, and the cause in
+    words.
+    """
+
+    reason: str
+    stage: Stage
+    cause: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """The terminal record of a run. ``denoise_steps`` and ``decode_steps`` are counted, not planned.
+
+    ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
+    the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
+    beside it counts too. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
+    """
+
+    outcome: Outcome
+    reuse: Reuse = Reuse.NONE
+    denoise_steps: int = 0
+    decode_steps: int = 0
+    device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
+    prompt_tokens: int = 0
+    negative_prompt_tokens: int = 0
+    model: str = ""
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    video: Artefact | None = None
+    failure: Failure | None = None
+    started_ms: int = 0
+    ended_ms: int = 0
+
+
+def digest(value: dict[str, Any]) -> str:
+    """Hex sha256 of the canonical JSON of ``value``: sorted keys, no spaces, UTF-8, no NaN."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def round_frames(frames: int) -> int:
+    """The smallest 4k+1 that is at least ``frames``: the VAE makes one picture, then four for every latent frame."""
+    return max(1, -(-(frames - 1) // 4) * 4 + 1)

@@ -1,0 +1,191 @@
+"""Advances one request by one step over the components of a tier.
+
+The loop is that of diffusers' ``WanPipeline`` taken apart, so that whoever calls it may stop, look or turn to another
+request between any two steps; the latents are bit-equal to the pipeline's. This is exact mode: batch of one,
+conditional and unconditional as two passes, no folding, no caches over steps.
+
+Call from one thread at a time; nothing here locks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+from safetensors.torch import load, save
+from torch import Tensor
+
+from generator_service import text
+from generator_service.core import Take
+from generator_service.wan import Components
+
+Pictures = npt.NDArray[np.uint8]
+
+
+class NotFiniteError(ArithmeticError):
+    """The latents hold NaN or infinity: nothing that follows can be a video."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Denoising:
+    """A take on its way. ``latents`` is fp32 (1, channels, latent frames, height/8, width/8); ``index`` steps are done.
+
+    ``negative`` is None where guidance is off.
+    """
+
+    take: Take
+    latents: Tensor
+    prompt: Tensor
+    negative: Tensor | None
+    scheduler: UniPCMultistepScheduler
+    index: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.index >= len(self.scheduler.timesteps)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Decoding:
+    """Final latents on their way to pictures, one latent frame a step. ``memory`` is the causal VAE's own map of
+    features.
+    """
+
+    latents: Tensor
+    memory: list[Any]
+    index: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.latents.shape[2]
+
+    @property
+    def done(self) -> bool:
+        return self.index >= self.steps
+
+
+class Engine:
+    """The steps of one tier."""
+
+    def __init__(self, components: Components) -> None:
+        self._parts = components
+
+    @property
+    def parts(self) -> Components:
+        return self._parts
+
+    def tokens(self, prompt: str) -> int:
+        """Tokens of ``prompt`` as the text encoder reads it, without the end mark. Safe from any thread."""
+        return len(self._parts.tokenizer.ids(prompt)) - 1
+
+    @torch.no_grad()
+    def prepare(self, take: Take) -> Denoising:
+        """Encodes the text and draws the noise. Guidance of 1 or less on the high-noise expert turns it off in both, as
+        ``WanPipeline`` does. Raises `text.PromptTooLongError`."""
+        scheduler = UniPCMultistepScheduler.from_config(self._parts.scheduler.config)
+        scheduler.set_timesteps(take.steps, device=self._parts.device)
+        scheduler.set_begin_index(0)
+        return Denoising(
+            take=take,
+            latents=self._noise(take),
+            prompt=self._encode(take.prompt),
+            negative=self._encode(take.negative_prompt) if take.guidance > 1.0 else None,
+            scheduler=scheduler,
+        )
+
+    @torch.no_grad()
+    def step(self, state: Denoising) -> None:
+        """One denoise step: the expert of this noise level, both passes, UniPC. Raises `NotFiniteError`."""
+        t = state.scheduler.timesteps[state.index]
+        expert, guidance = self._expert(t, state.take)
+        noisy = state.latents.to(self._parts.dtype)
+        velocity = _velocity(expert, noisy, t, state.prompt)
+        if state.negative is not None:
+            away = _velocity(expert, noisy, t, state.negative)
+            velocity = away + guidance * (velocity - away)
+        state.latents = state.scheduler.step(velocity, t, state.latents, return_dict=False)[0]
+        state.index += 1
+        # This also waits for a GPU: the step has really been made when we return.
+        if not state.latents.isfinite().all():
+            raise NotFiniteError(f"step {state.index} of {state.take.steps}")
+
+    @torch.no_grad()
+    def begin_decode(self, latents: Tensor) -> Decoding:
+        """``latents`` as `step` left them: back to the VAE's own scale, and an empty memory for its causal
+        convolutions.
+        """
+        vae = self._parts.vae
+        latents = latents.to(device=self._parts.device, dtype=vae.dtype)
+        shape = (1, vae.config["z_dim"], 1, 1, 1)
+        mean = torch.tensor(vae.config["latents_mean"]).view(shape).to(latents)
+        inverse_std = 1.0 / torch.tensor(vae.config["latents_std"]).view(shape).to(latents)
+        vae.clear_cache()
+        return Decoding(latents=vae.post_quant_conv(latents / inverse_std + mean), memory=list(vae._feat_map))
+
+    @torch.no_grad()
+    def decode(self, state: Decoding) -> Pictures:
+        """The pictures of the next latent frame, uint8 (1 or 4, height, width, 3): one for the first, four for each
+        other.
+
+        Bit-equal to ``vae.decode`` on the whole, and safe to interleave, because the memory is the caller's.
+        """
+        vae, k = self._parts.vae, state.index
+        piece = vae.decoder(state.latents[:, :, k : k + 1], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0)
+        if vae.config["patch_size"] is not None:
+            piece = unpatchify(piece, patch_size=vae.config["patch_size"])
+        state.index += 1
+        unit = piece[0].clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0)
+        pictures: Pictures = unit.mul(255.0).round().to(torch.uint8).cpu().numpy()
+        return pictures
+
+    def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
+        parts = self._parts
+        if parts.transformer_2 is None or parts.boundary_ratio is None:
+            return parts.transformer, take.guidance
+        if t >= parts.boundary_ratio * parts.scheduler.config["num_train_timesteps"]:
+            return parts.transformer, take.guidance
+        return parts.transformer_2, take.guidance_2
+
+    def _encode(self, prompt: str) -> Tensor:
+        parts = self._parts
+        return text.encode_prompt(
+            prompt, parts.tokenizer, parts.text_encoder, window=parts.window, device=parts.device, dtype=parts.dtype
+        )
+
+    def _noise(self, take: Take) -> Tensor:
+        """Noise of the request's own shape, drawn on the CPU: the same on every device, and never a slice of a longer
+        draw.
+        """
+        vae = self._parts.vae.config
+        space = vae["scale_factor_spatial"]
+        shape = (
+            1,
+            self._parts.transformer.config["in_channels"],
+            (take.frames - 1) // vae["scale_factor_temporal"] + 1,
+            take.height // space,
+            take.width // space,
+        )
+        generator = torch.Generator("cpu").manual_seed(take.seed)
+        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self._parts.device)
+
+
+def pack(latents: Tensor) -> bytes:
+    """Latents as a safetensors file."""
+    return save({"latents": latents.cpu().contiguous()})
+
+
+def unpack(data: bytes) -> Tensor:
+    """What `pack` wrote."""
+    return load(data)["latents"]
+
+
+def _velocity(expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
+    velocity: Tensor = expert(
+        hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=prompt, return_dict=False
+    )[0]
+    return velocity

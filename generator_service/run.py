@@ -1,0 +1,73 @@
+"""One run of one video, as the event loop sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from generator_service.core import Progress, Report, Request, Reuse, Stage
+
+
+@dataclasses.dataclass(kw_only=True)
+class Tally:
+    """What a run has used so far; touched only by the thread that works on it."""
+
+    stage: Stage = Stage.QUEUED
+    reuse: Reuse = Reuse.NONE
+    denoise_steps: int = 0
+    decode_steps: int = 0
+    device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
+    started_ms: int = 0
+
+
+class Run:
+    """Followers come and go; the run goes on until it ends, is cancelled, or the service stops (then ``report`` stays
+    None).
+
+    All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps.
+    """
+
+    def __init__(self, request: Request, report: Report | None = None) -> None:
+        self.request = request
+        self.name = request.name
+        self.progress = Progress(stage=Stage.QUEUED)
+        self.report = report
+        self.cancelling = False
+        self.tally = Tally()
+        self._over = asyncio.Event()
+        self._followers: set[asyncio.Queue[Progress | None]] = set()
+        if report is not None:
+            self._over.set()
+
+    def advance(self, progress: Progress) -> None:
+        """A step is done: tells every follower."""
+        self.progress = progress
+        for follower in self._followers:
+            follower.put_nowait(progress)
+
+    def end(self, report: Report | None) -> None:
+        """The run is over; ``report`` is None when the service stopped under it."""
+        self.report = report
+        self._over.set()
+        for follower in self._followers:
+            follower.put_nowait(None)
+
+    async def wait(self) -> Report | None:
+        """The report, once the run is over."""
+        await self._over.wait()
+        return self.report
+
+    async def follow(self) -> AsyncIterator[Progress]:
+        """Where the run is, then every step, until it is over. Closing the iterator does not touch the run."""
+        if self._over.is_set():
+            return
+        line: asyncio.Queue[Progress | None] = asyncio.Queue()
+        line.put_nowait(self.progress)
+        self._followers.add(line)
+        try:
+            while (progress := await line.get()) is not None:
+                yield progress
+        finally:
+            self._followers.discard(line)

@@ -1,0 +1,76 @@
+"""A tier is one model with its settings: a YAML file in `tiers/`, validated when it is read and never changed after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+import yaml
+
+FOLDER = Path(__file__).parent / "tiers"
+
+
+class Bound(pydantic.BaseModel):
+    """A field's value when a request leaves it out, and the most that it may be."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    default: int = pydantic.Field(ge=1)
+    max: int = pydantic.Field(ge=1)
+
+    @pydantic.model_validator(mode="after")
+    def _default_fits(self) -> Bound:
+        if self.default > self.max:
+            raise ValueError(f"the default {self.default} is over the limit {self.max}")
+        return self
+
+
+class Tier(pydantic.BaseModel):
+    """``model`` is a folder in ``save_pretrained`` layout or a Hugging Face id; "" means that the tier is off.
+
+    ``flow_shift`` and ``boundary_ratio`` come from the model's own files unless they are set here.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    tier: str = pydantic.Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
+    model: str
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    width: Bound
+    height: Bound
+    frames: Bound
+    steps: Bound
+    fps: Bound
+    guidance: float = pydantic.Field(ge=1, le=30)
+    guidance_2: float = pydantic.Field(ge=1, le=30)
+    flow_shift: float | None = pydantic.Field(default=None, gt=0)
+    boundary_ratio: float | None = pydantic.Field(default=None, ge=0, le=1)
+    negative_prompt: str = ""
+    max_sequence_length: int = pydantic.Field(default=512, ge=1)
+    draws: str = ""
+    words: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _shapes_are_possible(self) -> Tier:
+        if self.width.default % 16 or self.height.default % 16:
+            raise ValueError("the default width and height must be multiples of 16")
+        if self.frames.default % 4 != 1:
+            raise ValueError("the default number of frames must be 4k+1")
+        return self
+
+
+def load(path: Path, model: str | None = None) -> Tier:
+    """The tier in ``path``. ``model`` stands instead of the file's own; a relative folder there is relative to the
+    file.
+
+    Raises ``ValueError`` with the file's name when the content is not a tier.
+    """
+    try:
+        tier = Tier.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (pydantic.ValidationError, yaml.YAMLError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    if model is not None:
+        return tier.model_copy(update={"model": model})
+    beside = path.parent / tier.model
+    return tier.model_copy(update={"model": str(beside.resolve())}) if tier.model and beside.is_dir() else tier

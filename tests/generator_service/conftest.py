@@ -1,0 +1,77 @@
+"""A model of random weights in the embedded model's layout, made once, and the parts that most tests need."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from generator_service import tier as tiers
+from generator_service import wan
+from generator_service.core import Finish, Request, Take
+from generator_service.engine import Engine
+from generator_service.models import blueprint
+
+TOKENIZER = Path(blueprint.__file__).parent / "embedded" / "tokenizer"
+PIECES = 4096
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in ``save_pretrained`` layout, the same on every run."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("model")
+    blueprint.build_vae([0.1] * 16, [1.5] * 16).save_pretrained(folder / "vae")
+    blueprint.build_transformer().save_pretrained(folder / "transformer")
+    blueprint.build_transformer().save_pretrained(folder / "transformer_2")
+    blueprint.build_text_encoder(PIECES).save_pretrained(folder / "text_encoder")
+    blueprint.build_scheduler().save_pretrained(folder / "scheduler")
+    shutil.copytree(TOKENIZER, folder / "tokenizer")
+    (folder / "model_index.json").write_text(json.dumps({"boundary_ratio": blueprint.BOUNDARY_RATIO}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tier(model_folder: Path) -> tiers.Tier:
+    return tiers.load(tiers.FOLDER / "embedded.yaml", str(model_folder))
+
+
+@pytest.fixture(scope="session")
+def components(tier: tiers.Tier) -> wan.Components:
+    return wan.load(tier, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def engine(components: wan.Components) -> Engine:
+    return Engine(components)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., Request]:
+    """Makes requests of the tiny shape, 5 frames of 32x32 in 4 steps, with changes."""
+    return _tiny
+
+
+def _tiny(*, fps: int = 8, watermark: str = "", **changes: Any) -> Request:
+    take = Take(
+        tenant="local",
+        prompt="a red circle moves left over grass",
+        negative_prompt="blurred",
+        width=32,
+        height=32,
+        frames=5,
+        steps=4,
+        guidance=4.0,
+        guidance_2=3.0,
+        seed=7,
+        tier="embedded",
+        execution="0" * 64,
+    )
+    return Request(take=dataclasses.replace(take, **changes), finish=Finish(fps=fps, watermark=watermark))
