@@ -1,0 +1,393 @@
+"""The words of the training captions: what each attribute may be called, and what long prompts are padded with."""
+
+from __future__ import annotations
+
+COLOR_WORDS: dict[str, tuple[str, ...]] = {
+    "red": ("red", "red", "crimson", "scarlet", "bright red", "deep red"),
+    "green": ("green", "green", "emerald", "bright green", "emerald green"),
+    "blue": ("blue", "blue", "bright blue", "deep blue", "royal blue"),
+    "yellow": ("yellow", "yellow", "bright yellow", "golden yellow", "lemon yellow"),
+    "white": ("white", "white", "snow white", "pure white", "bright white"),
+    "purple": ("purple", "purple", "violet", "deep purple", "bright purple"),
+}
+SHAPE_WORDS: dict[str, tuple[str, ...]] = {
+    "circle": ("circle", "ball", "disc", "sphere", "orb", "round disc", "dot"),
+    "ring": ("ring", "hoop", "donut", "band", "loop", "hollow ring", "round ring"),
+    "cross": ("cross", "plus", "plus sign", "cross shape", "thick cross"),
+    "bar": ("bar", "column", "pillar", "stick", "post", "upright bar", "vertical bar"),
+}
+MOTION_TAGS: dict[str, tuple[str, ...]] = {
+    "left": (
+        "moving left",
+        "leftward",
+        "to the left",
+        "sliding left",
+        "drifting left",
+        "right to left",
+        "going left",
+        "left",
+    ),
+    "right": (
+        "moving right",
+        "rightward",
+        "to the right",
+        "sliding right",
+        "drifting right",
+        "left to right",
+        "going right",
+        "right",
+    ),
+    "up": ("moving up", "rising", "upward", "going up", "floating up", "climbing", "bottom to top", "ascending", "up"),
+    "down": (
+        "moving down",
+        "falling",
+        "downward",
+        "going down",
+        "sinking",
+        "dropping",
+        "top to bottom",
+        "descending",
+        "down",
+    ),
+    "still": (
+        "still",
+        "not moving",
+        "motionless",
+        "stationary",
+        "static",
+        "at rest",
+        "standing still",
+        "perfectly still",
+    ),
+    "grow": (
+        "growing",
+        "getting bigger",
+        "coming closer",
+        "swelling",
+        "expanding",
+        "becoming larger",
+        "approaching",
+        "grows",
+    ),
+}
+MOTION_NOUNS: dict[str, tuple[str, ...]] = {
+    "left": ("A move to the left by", "The leftward slide of", "Traveling left,", "Heading from right to left,"),
+    "right": ("A move to the right by", "The rightward slide of", "Traveling right,", "Heading from left to right,"),
+    "up": ("The rise of", "The slow climb of", "Going upward,", "Heading from the bottom to the top,"),
+    "down": ("The fall of", "The slow descent of", "Going downward,", "Heading from the top to the bottom,"),
+    "still": ("The stillness of", "The unmoving form of", "Without any movement,", "Resting in place,"),
+    "grow": ("The growth of", "The slow approach of", "Growing in size,", "Coming closer and closer,"),
+}
+
+
+def _across(start: str, end: str, toward: str, drift: str) -> tuple[str, ...]:
+    """Ways to say that something crosses the picture; both sides are named in most, so that order has to be read."""
+    return (
+        f"moves {toward}",
+        f"moves to the {end}",
+        f"moves from {start} to {end}",
+        f"goes from {start} to {end}",
+        f"travels from the {start} to the {end}",
+        f"slides from the {start} side to the {end} side",
+        f"glides from the {start} edge toward the {end} edge",
+        f"starts on the {start} and ends on the {end}",
+        f"crosses the frame from {start} to {end}",
+        f"{drift} toward the {end}",
+        f"{drift} {toward}",
+        f"{drift} to the {end}",
+        f"leaves the {start} side and heads {toward}",
+        f"is moving {toward}",
+        f"is moving from {start} to {end}",
+        f"enters from the {start} and travels {toward}",
+        f"comes from the {start}, going {toward}",
+        f"makes its way from the {start} to the {end} of the screen",
+        f"shifts toward the {end}",
+        f"rolls to the {end}",
+        f"sweeps {toward} across the screen",
+        f"floats {toward}",
+    )
+
+
+MOTION_VERBS: dict[str, tuple[str, ...]] = {
+    "left": _across("right", "left", "left", "drifts"),
+    "right": _across("left", "right", "right", "drifts"),
+    "up": (
+        *_across("bottom", "top", "up", "rises"),
+        *(
+            "rises",
+            "climbs",
+            "ascends slowly",
+            "floats upward",
+            "is rising",
+            "lifts off and goes up",
+            "goes upward",
+            "soars up",
+        ),
+    ),
+    "down": (
+        *_across("top", "bottom", "down", "falls"),
+        *(
+            "falls",
+            "sinks",
+            "descends slowly",
+            "drops downward",
+            "is falling",
+            "goes downward",
+            "is sinking",
+            "drops down",
+        ),
+    ),
+    "still": (
+        *(
+            "stays still",
+            "does not move",
+            "remains motionless",
+            "rests in place",
+            "stands still",
+            "stays perfectly still",
+        ),
+        *(
+            "is not moving",
+            "holds its position",
+            "is stationary",
+            "keeps still",
+            "sits still",
+            "remains in one place",
+            "is static",
+        ),
+        *("hangs motionless", "stays where it is", "remains completely still", "never moves"),
+    ),
+    "grow": (
+        *(
+            "grows",
+            "gets bigger",
+            "comes closer",
+            "swells",
+            "expands",
+            "becomes larger",
+            "grows larger and larger",
+            "is growing",
+        ),
+        *(
+            "approaches the camera",
+            "comes closer to the camera",
+            "grows in size",
+            "swells up",
+            "gets larger",
+            "is getting bigger",
+        ),
+        *(
+            "comes toward the viewer",
+            "increases in size",
+            "fills more and more of the frame",
+            "moves closer to the lens",
+        ),
+    ),
+}
+
+
+def _flat(color: str) -> tuple[str, ...]:
+    return (
+        f"on a {color} background",
+        f"against a {color} background",
+        f"over a plain {color} background",
+        f"in front of a {color} backdrop",
+        f"on {color}",
+        f"with a {color} background",
+        f"against {color}",
+        f"before a {color} wall",
+        f"against a solid {color} backdrop",
+        f"on a plain {color} surface",
+        f"where the background is {color}",
+    )
+
+
+BACKGROUND_PHRASES: dict[str, tuple[str, ...]] = {
+    "black": (*_flat("black"), "in total blackness", "against a pitch black backdrop"),
+    "white": (*_flat("white"), "in a white studio", "against a clean white backdrop"),
+    "grey": (*_flat("grey"), *_flat("gray"), "against a neutral grey backdrop"),
+    "sky": (
+        *(
+            "in the sky",
+            "against the sky",
+            "in a clear sky",
+            "under a daytime sky",
+            "with the sky behind",
+            "high in the sky",
+        ),
+        *("across the open sky", "in front of a bright sky", "against a sky background", "on a sky backdrop"),
+    ),
+    "grass": (
+        *(
+            "on the grass",
+            "over grass",
+            "on a lawn",
+            "in a field of grass",
+            "over a grassy field",
+            "above a grassy lawn",
+        ),
+        *(
+            "against a grass background",
+            "in a meadow of grass",
+            "on a grass field",
+            "across the lawn",
+            "on a grass backdrop",
+        ),
+    ),
+    "night": (
+        *(
+            "at night",
+            "in the night",
+            "against the night sky",
+            "in a dark night",
+            "under a night sky",
+            "on a night background",
+        ),
+        *(
+            "in the night sky",
+            "with the night behind",
+            "during the night",
+            "in the middle of the night",
+            "on a night backdrop",
+        ),
+    ),
+}
+BACKGROUND_TAGS: dict[str, tuple[str, ...]] = {
+    "black": ("black background", "on black", "black backdrop", "plain black background", "background: black"),
+    "white": ("white background", "on white", "white backdrop", "plain white background", "background: white"),
+    "grey": (
+        "grey background",
+        "gray background",
+        "on grey",
+        "grey backdrop",
+        "plain gray background",
+        "background: grey",
+    ),
+    "sky": ("sky", "sky background", "in the sky", "clear sky", "daytime sky", "background: sky"),
+    "grass": ("grass", "grass background", "on grass", "grassy field", "lawn", "background: grass"),
+    "night": ("night", "night background", "at night", "night sky", "dark night", "background: night"),
+}
+BOILERPLATE = (
+    *(
+        "bright",
+        "solid",
+        "simple",
+        "large",
+        "plain",
+        "vivid",
+        "smooth",
+        "beautiful",
+        "glossy",
+        "stunning",
+        "elegant",
+        "clean",
+    ),
+    *(
+        "perfectly formed",
+        "striking",
+        "flawless",
+        "shiny",
+        "bold",
+        "lovely",
+        "magnificent",
+        "crisp",
+        "vibrant",
+        "radiant",
+    ),
+)
+LEAD_INS = (
+    *(
+        "A video of",
+        "A clip of",
+        "The video shows",
+        "The scene shows",
+        "This is a short film of",
+        "Footage of",
+        "An animation of",
+    ),
+    *(
+        "The video opens with",
+        "The scene captures",
+        "We see",
+        "In this video,",
+        "The camera shows",
+        "A cinematic shot of",
+    ),
+    *(
+        "A minimalist animation of",
+        "The frame is filled by",
+        "A close view of",
+        "A mesmerizing video featuring",
+        "Imagine",
+    ),
+)
+DECOR = (
+    *(
+        "high quality",
+        "4k",
+        "8k",
+        "cinematic",
+        "minimalist",
+        "smooth motion",
+        "simple animation",
+        "masterpiece",
+        "flat design",
+    ),
+    *(
+        "ultra detailed",
+        "best quality",
+        "soft light",
+        "sharp focus",
+        "2D",
+        "clean composition",
+        "film grain",
+        "high resolution",
+    ),
+)
+FILLER = (
+    "The lighting is soft and even, giving the whole scene a calm and peaceful mood.",
+    "The camera holds steady, inviting the viewer to study every detail of the composition.",
+    "Every frame is rendered with exquisite care and breathtaking clarity.",
+    "The atmosphere is serene, almost meditative, with a gentle sense of wonder.",
+    "Shot on 35mm film with a shallow depth of field and a hint of grain.",
+    "The composition is simple yet elegant, drawing the eye to the subject at once.",
+    "Subtle shadows add depth and dimension to the picture.",
+    "The overall mood is quiet, thoughtful and timeless.",
+    "It feels like a memory, delicate and slightly unreal.",
+    "The video is of the highest quality, a true masterpiece of modern animation.",
+    "Ultra high definition, award-winning cinematography, stunning visual quality.",
+    "The motion is smooth and fluid, as though guided by an invisible hand.",
+    "Each moment unfolds with grace and intention.",
+    "The medium shot keeps the subject in the middle of our attention.",
+    "The style is minimalist, with clean edges and a modern sensibility.",
+    "A sense of harmony and balance fills the entire scene.",
+    "Nothing else distracts from this simple and hypnotic display.",
+    "The edges are crisp and the surface has a faint, satin finish.",
+    "It evokes feelings of curiosity, calm and quiet joy.",
+    "Natural light plays softly across the surface, revealing fine texture.",
+    "The sequence lasts only a few seconds, yet it feels complete.",
+    "The scene is captured in a wide shot with a fixed camera.",
+    "One could watch it for hours without growing tired.",
+    "The pacing is unhurried and deliberate, typical of art films.",
+    "Rendered in a contemporary graphic style with careful attention to detail.",
+    "There are no people, no text and no distractions in the picture.",
+    "An air of mystery surrounds the whole event.",
+    "The image is sharp, with a gentle vignette around the corners.",
+    "A dreamlike quality pervades the footage, blending realism and abstraction.",
+    "The viewer is invited to reflect on form, color and movement.",
+    "In this captivating scene, simplicity becomes something extraordinary.",
+    "The picture has the clarity of a studio photograph.",
+    "Realistic, cinematic, dramatic lighting, volumetric haze.",
+    "The result is both playful and profound, a small poem in motion.",
+    "Professional color grading gives the footage a polished look.",
+    "The soundtrack one imagines is soft piano and distant strings.",
+)
+NEGATIVES = (
+    "blurry, low quality, distorted",
+    "worst quality, low quality, jpeg artifacts, ugly, deformed",
+    "overexposed, static, blurry details, subtitles, style, artwork, painting, picture, still, overall grey, worst quality, low quality",
+    "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，"
+    "多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，"
+    "背景人很多，倒着走",
+    "text, watermark, logo, noise",
+)
