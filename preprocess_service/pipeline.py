@@ -1,0 +1,259 @@
+"""The line: clean -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from . import clean, fidelity, fit, template
+from .core import (
+    POLICIES,
+    Change,
+    Edit,
+    Fidelity,
+    Policy,
+    Prepared,
+    Prompt,
+    ProtectedTerm,
+    Receipt,
+    Request,
+    StageReport,
+    Verdict,
+)
+from .errors import InvalidFieldError, TooManyTokensError, UnfaithfulError
+from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
+from .summarise import extractive
+from .tokens import Tokenizer
+
+LINE_VERSION = "1"
+"""Changes whenever the same request could give another prompt."""
+TEXT_MAX = 65_536
+"""Code points of a prompt; real ones stay under 5,000."""
+TARGET_MIN = 16
+DEEP = 0.5
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Rewriter(Protocol):
+    """A summariser that writes its own words; English only."""
+
+    def shorten(self, text: str, ratio: float) -> str:
+        """``text`` in about ``ratio`` of its tokens. May raise anything; the line then goes on without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The stages with what they need of the world: a tokenizer, and a rewriter where one is configured."""
+
+    tokenizer: Tokenizer
+    rewriter: Rewriter | None = None
+
+    def prepare(self, request: Request) -> Prepared:
+        """The prompt that will be sent, and its receipt: never empty, never over the policy's target.
+
+        Raises a ``RefusedError`` (errors.py).
+        """
+        policy = request.policy
+        original = template.compose(request.fields, request.template) if request.fields else request.text
+        check(request, original)
+        run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector(request.keywords))
+        if policy.clean:
+            run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
+        if not run.prompt.text.strip():
+            raise InvalidFieldError(field="text", message="the prompt is empty once what nobody can see is taken out")
+        cleaned = run.prompt.text
+        if not policy.clean and run.tokens > policy.target:
+            raise TooManyTokensError(count=run.tokens, limit=policy.target)
+        if policy.compress and run.tokens > policy.target:
+            self._summarise(run, policy)
+        if policy.clean:
+            run.do(template.STAGE, lambda p: template.tidy(p, balance=run.lossy))
+        if run.tokens > policy.target:
+            run.cut(policy)
+        verdict, losses = fidelity.assess(cleaned, run.prompt.text, run.protector)
+        if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
+            raise UnfaithfulError(lost=tuple(map(str, losses)), wider=wider(policy))
+        negative = self._negative(request)
+        return Prepared(
+            prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, cleaned, verdict, negative)
+        )
+
+    def _summarise(self, run: "Run", policy: Policy) -> None:
+        """The ladder: the rewriter at its ratio while it is faithful, then words chosen, pins kept."""
+        if self.rewriter and rewritable(run.prompt.text):
+            run.rewrite(self.rewriter, policy.ratio)
+        if run.tokens > policy.target:
+            pins = run.protector.pins(run.prompt.text)
+            run.do(
+                extractive.STAGE,
+                lambda p: extractive.compress(p, target=policy.target, tokenizer=run.tokenizer, pins=pins),
+            )
+            run.methods.append("extractive")
+
+    def _negative(self, request: Request) -> str:
+        """The negative prompt cleaned and checked against the window, never compressed."""
+        if not request.negative:
+            return ""
+        text = request.negative
+        if request.policy.clean:
+            text = clean.clean(Prompt.of(text), emojis=request.emojis)[0].text
+        limit = POLICIES["full"].target
+        if (count := self.tokenizer.count(text)) > limit:
+            raise TooManyTokensError(count=count, limit=limit)
+        return text
+
+    def _receipt(self, run: "Run", policy: Policy, cleaned: str, verdict: Fidelity, negative: str) -> Receipt:
+        before = self.tokenizer.count(run.prompt.original)
+        notes = list(run.notes)
+        if run.lossy and run.tokens < DEEP * before:
+            notes.append("deep_compression")
+        return Receipt(
+            original=run.prompt.original,
+            policy=policy.name,
+            target=policy.target,
+            tokens_before=before,
+            tokens_after=run.tokens,
+            negative_tokens=self.tokenizer.count(negative) if negative else 0,
+            stages=tuple(run.reports),
+            changes=tuple(run.changes),
+            protected=protected(run.protector, cleaned, run.prompt.text),
+            fidelity=verdict,
+            method="+".join(run.methods) or "none",
+            notes=tuple(notes),
+            line_version=LINE_VERSION,
+            fingerprint=self.tokenizer.fingerprint,
+        )
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One prompt on its way through the stages, with what they reported."""
+
+    prompt: Prompt
+    tokenizer: Tokenizer
+    protector: Protector
+    tokens: int = 0
+    reports: list[StageReport] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tokens = self.tokenizer.count(self.prompt.text)
+
+    @property
+    def lossy(self) -> bool:
+        return bool(self.methods)
+
+    def do(self, name: str, stage: Callable[[Prompt], tuple[Prompt, tuple[Change, ...]]]) -> None:
+        """Run one stage, count what it left and write down what it did."""
+        started = time.perf_counter_ns()
+        after, changes = stage(self.prompt)
+        tokens = self.tokenizer.count(after.text) if after.text != self.prompt.text else self.tokens
+        self.reports.append(
+            StageReport(
+                name=name,
+                tokens_in=self.tokens,
+                tokens_out=tokens,
+                changes=len(changes),
+                micros=(time.perf_counter_ns() - started) // 1000,
+            )
+        )
+        self.changes += changes
+        self.prompt, self.tokens = after, tokens
+
+    def rewrite(self, rewriter: Rewriter, ratio: float) -> None:
+        """Let the rewriter try; what it made is taken only when nothing mandatory is lost and nothing invented."""
+        text = self.prompt.text
+        try:
+            shorter = clean.clean(Prompt.of(rewriter.shorten(text, ratio)))[0].text
+        except Exception as error:  # a model may fail in any way, and the line has another rung
+            self.notes.append(f"rewriter_failed:{type(error).__name__}")
+            return
+        lost = [loss for loss in fidelity.assess(text, shorter, self.protector)[1] if loss.mandatory]
+        if not shorter or lost or self.tokenizer.count(shorter) >= self.tokens:
+            self.notes.append("rewriter_discarded")
+            return
+        self.do(
+            extractive.STAGE,
+            lambda p: p.edit(
+                [Edit(start=0, end=len(text), replacement=shorter, reason="rewritten")], stage=extractive.STAGE
+            ),
+        )
+        self.methods.append("bart")
+
+    def cut(self, policy: Policy) -> None:
+        """Head and tail, tidied; a tidied cut never counts more than the target."""
+        room = policy.target
+        before = self.prompt
+        while True:
+
+            def stage(prompt: Prompt, room: int = room) -> tuple[Prompt, tuple[Change, ...]]:
+                pins = self.protector.pins(prompt.text)
+                shorter, changes, _ = fit.fit(
+                    prompt, target=room, head=policy.head, tail=policy.tail, tokenizer=self.tokenizer, pins=pins
+                )
+                tidied, more = template.tidy(shorter, balance=True)
+                return (tidied, changes + more) if tidied.text else (shorter, changes)
+
+            trial = replace(self, prompt=before, reports=[], changes=[])
+            trial.do(fit.STAGE, stage)
+            if trial.tokens <= policy.target:
+                break
+            room -= trial.tokens - policy.target
+        self.prompt, self.tokens = trial.prompt, trial.tokens
+        self.reports += trial.reports
+        self.changes += trial.changes
+        self.methods.append("head_tail")
+
+
+def check(request: Request, original: str) -> None:
+    """The field rules. Raises ``InvalidFieldError``."""
+    for name, text in (("text", original), ("negative_prompt", request.negative)):
+        if len(text) > TEXT_MAX:
+            raise InvalidFieldError(field=name, message=f"has {len(text)} characters, at most {TEXT_MAX} are read")
+        if SURROGATE.search(text):
+            raise InvalidFieldError(field=name, message="is not valid Unicode: it has lone surrogates")
+    if not original.strip():
+        raise InvalidFieldError(field="text", message="the prompt is empty")
+    if len(request.keywords) > KEYWORDS_MAX:
+        raise InvalidFieldError(
+            field="keywords", message=f"{len(request.keywords)} keywords, at most {KEYWORDS_MAX} are taken"
+        )
+    if any(len(keyword) > KEYWORD_LENGTH_MAX for keyword in request.keywords):
+        raise InvalidFieldError(field="keywords", message=f"a keyword may have at most {KEYWORD_LENGTH_MAX} characters")
+    if request.emojis not in ("drop", "keep"):
+        raise InvalidFieldError(field="emojis", message="is drop or keep")
+    if request.policy.target < TARGET_MIN:
+        raise InvalidFieldError(field="policy", message=f"a target is at least {TARGET_MIN} tokens")
+
+
+def rewritable(text: str) -> bool:
+    """English, as far as the alphabet tells: the rewriter knows nothing else."""
+    letters = [c for c in text if c.isalpha()]
+    return bool(letters) and sum(c.isascii() for c in letters) >= 0.98 * len(letters)
+
+
+def wider(policy: Policy) -> str:
+    """The next policy with a higher target."""
+    higher = sorted((p for p in POLICIES.values() if p.target > policy.target and p.clean), key=lambda p: p.target)
+    return higher[0].name if higher else ""
+
+
+def protected(protector: Protector, before: str, after: str) -> tuple[ProtectedTerm, ...]:
+    """Every keyword and every other protected span of the cleaned text, and whether it is in the final one."""
+    pins = protector.pins(before)
+    there = {span.text.lower() for span in protector.spans(after)}
+    present = {span.text.lower() for span in pins}
+    terms = [(keyword, "keyword") for keyword in protector.keywords]
+    terms += [(span.text, span.kind) for span in pins if span.kind != "keyword"]
+    return tuple(
+        ProtectedTerm(
+            text=text,
+            kind=kind,
+            present=text.lower() in present,
+            survived=text.lower() in there or (kind != "keyword" and text.lower() in after.lower()),
+        )
+        for text, kind in terms
+    )

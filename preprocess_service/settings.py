@@ -1,0 +1,39 @@
+"""Settings of the service, from the environment (``REELGATE_PREPROCESS_*``), validated when made, never changed."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def embedded_tokenizer() -> Path:
+    """The tokenizer of the embedded tier, which lies in the package."""
+    return Path(str(files("preprocess_service"))) / "data" / "embedded" / "spiece.model"
+
+
+class Settings(BaseSettings):
+    """``address`` and ``generator`` are ``host:port``; port 0 takes a free one."""
+
+    model_config = SettingsConfigDict(env_prefix="REELGATE_PREPROCESS_", frozen=True, extra="forbid")
+
+    address: str = "127.0.0.1:50050"
+    generator: str = "127.0.0.1:50051"
+    generator_token: str = ""
+    """Bearer token with the role ``gate``, where the generator has a token file."""
+    token_file: Path | None = None
+    """Hashes of the clients' tokens; without one only loopback is served, as tenant ``local``."""
+    tokenizers: dict[str, Path] = Field(default_factory=lambda: {"embedded": embedded_tokenizer()})
+    """Tier -> tokenizer.json or sentencepiece model, as JSON: ``{"full": "/models/a14b/tokenizer/tokenizer.json"}``."""
+    default_tier: str = "embedded"
+    default_policy: Literal["economy", "balanced", "full", "passthrough"] = "economy"
+    emojis: Literal["drop", "keep"] = "drop"
+    bart: str = ""
+    """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
+    bart_beams: Annotated[int, Field(ge=1, le=16)] = 4
+    workers_queue: Annotated[int, Field(ge=1)] = 64
+    """Long prompts (and all, with BART) that may wait for the one worker before callers are told to come back."""
+    probe_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """Pause between looks at the generator while it cannot be reached."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 10.0

@@ -1,0 +1,1 @@
+"""Ways to say the same in fewer tokens: by choosing (extractive) and by rewriting (bart)."""

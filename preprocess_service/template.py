@@ -1,0 +1,69 @@
+"""Fields <-> prompt, and the last look at the punctuation."""
+
+import re
+
+from .core import Change, Edit, Fields, Prompt
+from .errors import UnknownTemplateError
+
+STAGE = "template"
+TEMPLATES: dict[str, tuple[str, ...]] = {"default": ("subject", "action", "scene", "style", "camera")}
+"""The order of the fields, by the template's name."""
+
+PAIRS = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "【": "】", "“": "”"}
+RULES = (
+    (re.compile(r"\s+(?=[,;:!?，。、；：！？](?:\s|$|[\u4e00-\u9fff]))|\s+(?=\.(?:\s|$))"), ""),
+    (re.compile(r"(?<=[a-z]{3})\.\s*(?=,)"), ""),
+    (re.compile(r"[,;:，、；：](?:\s*[,;:，、；：])*\s*(?=[.!?。！？](?:\s|$|[\u4e00-\u9fff]))"), ""),
+    (re.compile(r"(?:[,;]\s*)+(?=[,;])"), ""),
+    (re.compile(r"(?:[，、；]\s*)+(?=[，、；])"), ""),
+    (re.compile(r"(?<=[。！？])[，、；。]+"), ""),
+    (re.compile(r"^[\s,;:.!?，。、；：！？]+(?=.*[^\s,;:.!?，。、；：！？])", re.DOTALL), ""),
+    (re.compile(r"(?<=[^\s,;:，、；：])[\s,;:，、；：]+$"), ""),
+)
+
+
+def compose(fields: Fields, template: str) -> str:
+    """The fields in the template's order, joined by ``", "``, empty ones skipped. This is the prompt's original.
+
+    Raises ``UnknownTemplateError``.
+    """
+    if template not in TEMPLATES:
+        raise UnknownTemplateError(template)
+    values = (getattr(fields, name).strip() for name in TEMPLATES[template])
+    return ", ".join(value for value in values if value)
+
+
+def tidy(prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:
+    """No doubled, leading or dangling separators. ``balance`` also removes unpaired brackets and quotes."""
+    changes: tuple[Change, ...] = ()
+    if balance:
+        prompt, changes = prompt.edit(orphans(prompt.text), stage=STAGE)
+    for pattern, replacement in RULES:
+        edits = [
+            Edit(start=m.start(), end=m.end(), replacement=replacement, reason="punctuation")
+            for m in pattern.finditer(prompt.text)
+            if m.end() > m.start()
+        ]
+        prompt, found = prompt.edit(edits, stage=STAGE)
+        changes += found
+    return prompt, changes
+
+
+def orphans(text: str) -> list[Edit]:
+    """Brackets and quotes of ``text`` without a partner."""
+    closing = {close: open_ for open_, close in PAIRS.items()}
+    open_at: dict[str, list[int]] = {mark: [] for mark in PAIRS}
+    lost: list[int] = []
+    straight = [i for i, c in enumerate(text) if c == '"']
+    if len(straight) % 2:
+        lost.append(straight[-1])
+    for i, char in enumerate(text):
+        if char in PAIRS:
+            open_at[char].append(i)
+        elif char in closing:
+            if open_at[closing[char]]:
+                open_at[closing[char]].pop()
+            else:
+                lost.append(i)
+    lost += [i for rest in open_at.values() for i in rest]
+    return [Edit(start=i, end=i + 1, reason="orphaned mark") for i in sorted(lost)]
