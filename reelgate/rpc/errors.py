@@ -1,0 +1,311 @@
+"""Every error of Reelgate, and the one table from errors to gRPC status codes.
+
+    ReelgateError
+    ├── RequestError                      the caller can change the request
+    │   ├── InvalidFieldError             a field rule is broken; ``violations`` says which
+    │   ├── PromptTokensExceededError     more tokens than the window or cap holds; both counts in ``metadata``
+    │   ├── PromptRejectedError           stuffing or obfuscation that policy blocks; the signals in ``metadata``
+    │   ├── RequestTooLargeError          no setting of the device holds this shape; bytes in ``metadata``
+    │   ├── MessageTooLargeError          the message itself is over the transport's limit
+    │   ├── ProtectedTermsError           the protected terms alone exceed the target
+    │   ├── FidelityError                 strict, and the prompt lost something that it had to keep
+    │   ├── TokenizerMismatchError        the caller counts with another tokenizer than the tier
+    │   └── NotFoundError                 no such video, tier or template for this tenant; ``resource`` says which
+    ├── AccessError
+    │   ├── UnauthenticatedError          no credentials, or unknown ones
+    │   └── RoleRequiredError             known, but not allowed to do this
+    ├── QuotaError                        spent, or too fast; ``retry_after`` says when it resets
+    │   ├── TokenBudgetExhaustedError
+    │   ├── GpuSecondsExhaustedError
+    │   └── RateLimitedError
+    ├── UnavailableError                  the same request may work later; ``retry_after`` says when
+    │   ├── BudgetStoreUnavailableError
+    │   ├── GeneratorUnavailableError
+    │   ├── QueueFullError
+    │   └── StoreUnavailableError
+    ├── RunError                          what became of a run or of this call
+    │   ├── DeadlineUnreachableError      refused: the estimate is longer than the deadline
+    │   ├── DeadlineExceededError         the call's own deadline passed
+    │   ├── VideoCancelledError           CancelVideo stopped the run
+    │   ├── CallCancelledError            the caller went away
+    │   └── GenerationFailedError         stage and cause in ``metadata``
+    ├── NotBuiltError                     the contract has this RPC, the server has not
+    └── InternalError                     unforeseen; the detail is in the server's log, under the request id
+
+Servicers raise these; interceptors turn them into statuses, and the client turns statuses back into these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from grpc import StatusCode
+
+DOMAIN: Final = "reelgate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One broken rule: ``subject`` is a field path ("settings.frames"), or the subject of a quota or of a precondition."""
+
+    subject: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """What was not found: ``kind`` is "video", "tier" or "template"."""
+
+    kind: str
+    name: str
+
+
+class ReelgateError(Exception):
+    """Base of all. ``message`` is for people and never holds a detail of the server's insides.
+
+    ``metadata``: facts as strings, for programs. ``next_step``: what the caller can do now. ``retry_after``: seconds.
+    ``request_id``: the one in the server's log, set by the interceptor or read back by the client.
+    """
+
+    next_step: str = ""
+    retry_after: float | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
+        resource: Resource | None = None,
+        retry_after: float | None = None,
+        next_step: str | None = None,
+        request_id: str = "",
+        reason: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.resource = resource
+        self.request_id = request_id
+        self._reason = reason
+        if retry_after is not None:
+            self.retry_after = retry_after
+        if next_step is not None:
+            self.next_step = next_step
+
+    @property
+    def code(self) -> StatusCode:
+        """The gRPC status code of the table."""
+        return row(type(self)).code
+
+    @property
+    def reason(self) -> str:
+        """Stable word for programs; never translated, never reworded."""
+        return self._reason or row(type(self)).reason
+
+
+class RequestError(ReelgateError):
+    next_step = "Change the request and send it again."
+
+
+class InvalidFieldError(RequestError):
+    next_step = "Correct the named field and send the request again."
+
+    @classmethod
+    def of(cls, field: str, description: str) -> Self:
+        """One broken rule of one field, e.g. ``of("settings.frames", "is 16, must be 4k+1")``."""
+        return cls(f"{field}: {description}", violations=[Violation(subject=field, description=description)])
+
+
+class PromptTokensExceededError(RequestError):
+    next_step = "Shorten the prompt, or choose a policy that compresses (economy, balanced)."
+
+    @classmethod
+    def of(cls, *, count: int, limit: int, field: str = "prompt") -> Self:
+        return cls(
+            f"{field} has {count} tokens, at most {limit} fit",
+            metadata={"tokens": str(count), "limit": str(limit)},
+            violations=[Violation(subject=field, description=f"has {count} tokens, at most {limit} fit")],
+        )
+
+
+class PromptRejectedError(RequestError):
+    next_step = "Write the prompt in plain words, without repetition or hidden characters."
+
+
+class RequestTooLargeError(RequestError):
+    next_step = "Ask for a smaller picture or fewer frames."
+
+    @classmethod
+    def of(cls, *, predicted_bytes: int, available_bytes: int) -> Self:
+        return cls(
+            f"this shape needs {predicted_bytes} bytes of device memory, {available_bytes} are there",
+            metadata={"predicted_bytes": str(predicted_bytes), "available_bytes": str(available_bytes)},
+        )
+
+
+class MessageTooLargeError(RequestError):
+    next_step = "Send less: a message may have at most 4 MiB."
+
+
+class ProtectedTermsError(RequestError):
+    next_step = "Protect fewer terms, or choose a wider policy."
+
+
+class FidelityError(RequestError):
+    next_step = "Choose a wider policy, or leave strict off."
+
+
+class TokenizerMismatchError(RequestError):
+    next_step = "Count with the tokenizer whose fingerprint GetModel names for this tier."
+
+
+class NotFoundError(RequestError):
+    next_step = "Check the name; names are known only to the tenant that asked for them."
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Self:
+        return cls(f"no such {kind}: {name}", resource=Resource(kind=kind, name=name))
+
+
+class AccessError(ReelgateError):
+    next_step = "Ask the operator for access."
+
+
+class UnauthenticatedError(AccessError):
+    next_step = "Send a valid token as `authorization: Bearer <token>`."
+
+
+class RoleRequiredError(AccessError):
+    next_step = "Ask the operator for a token with the role that is named."
+
+    @classmethod
+    def of(cls, role: str) -> Self:
+        return cls(f'this needs the role "{role}"', metadata={"role": role})
+
+
+class QuotaError(ReelgateError):
+    next_step = "Wait until the limit resets, or ask the operator for a higher one."
+    retry_after = 1.0
+
+
+class TokenBudgetExhaustedError(QuotaError):
+    pass
+
+
+class GpuSecondsExhaustedError(QuotaError):
+    pass
+
+
+class RateLimitedError(QuotaError):
+    next_step = "Send fewer requests at once."
+
+
+class UnavailableError(ReelgateError):
+    next_step = "Try again in a moment."
+    retry_after = 1.0
+
+
+class BudgetStoreUnavailableError(UnavailableError):
+    pass
+
+
+class GeneratorUnavailableError(UnavailableError):
+    pass
+
+
+class QueueFullError(UnavailableError):
+    retry_after = 5.0
+
+
+class StoreUnavailableError(UnavailableError):
+    retry_after = 5.0
+
+
+class RunError(ReelgateError):
+    next_step = "Ask for the video again: a finished one is returned, a new run is opened otherwise."
+
+
+class DeadlineUnreachableError(RunError):
+    next_step = "Give the call a longer deadline than the estimate."
+
+
+class DeadlineExceededError(RunError):
+    next_step = "Ask again with a longer deadline: the run goes on, and the call attaches to it."
+
+
+class VideoCancelledError(RunError):
+    pass
+
+
+class CallCancelledError(RunError):
+    pass
+
+
+class GenerationFailedError(RunError):
+    @classmethod
+    def of(cls, *, stage: str, cause: str) -> Self:
+        return cls(f"generation failed in {stage}: {cause}", metadata={"stage": stage, "cause": cause})
+
+
+class NotBuiltError(ReelgateError):
+    next_step = "This server does not offer the call; a newer one may."
+
+
+class InternalError(ReelgateError):
+    next_step = "Tell the operator the request id."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of the table: what goes on the wire."""
+
+    code: StatusCode
+    reason: str
+
+
+def _row(code: StatusCode, reason: str) -> Row:
+    return Row(code=code, reason=reason)
+
+
+TABLE: Final[dict[type[ReelgateError], Row]] = {
+    InvalidFieldError: _row(StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+    PromptTokensExceededError: _row(StatusCode.INVALID_ARGUMENT, "PROMPT_TOKENS_EXCEEDED"),
+    PromptRejectedError: _row(StatusCode.INVALID_ARGUMENT, "PROMPT_REJECTED"),
+    RequestTooLargeError: _row(StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
+    RequestError: _row(StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    ProtectedTermsError: _row(StatusCode.FAILED_PRECONDITION, "PROTECTED_TERMS_EXCEED_BUDGET"),
+    FidelityError: _row(StatusCode.FAILED_PRECONDITION, "FIDELITY_BELOW_FLOOR"),
+    TokenizerMismatchError: _row(StatusCode.FAILED_PRECONDITION, "TOKENIZER_MISMATCH"),
+    NotFoundError: _row(StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND"),
+    UnauthenticatedError: _row(StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    RoleRequiredError: _row(StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"),
+    AccessError: _row(StatusCode.PERMISSION_DENIED, "ACCESS_DENIED"),
+    TokenBudgetExhaustedError: _row(StatusCode.RESOURCE_EXHAUSTED, "TOKEN_BUDGET_EXHAUSTED"),
+    GpuSecondsExhaustedError: _row(StatusCode.RESOURCE_EXHAUSTED, "GPU_SECONDS_EXHAUSTED"),
+    RateLimitedError: _row(StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
+    QuotaError: _row(StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
+    MessageTooLargeError: _row(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
+    BudgetStoreUnavailableError: _row(StatusCode.UNAVAILABLE, "BUDGET_STORE_UNAVAILABLE"),
+    GeneratorUnavailableError: _row(StatusCode.UNAVAILABLE, "GENERATOR_UNAVAILABLE"),
+    QueueFullError: _row(StatusCode.UNAVAILABLE, "QUEUE_FULL"),
+    StoreUnavailableError: _row(StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    UnavailableError: _row(StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    DeadlineUnreachableError: _row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE"),
+    DeadlineExceededError: _row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    VideoCancelledError: _row(StatusCode.ABORTED, "VIDEO_CANCELLED"),
+    RunError: _row(StatusCode.ABORTED, "RUN_ENDED"),
+    CallCancelledError: _row(StatusCode.CANCELLED, "CALL_CANCELLED"),
+    GenerationFailedError: _row(StatusCode.INTERNAL, "GENERATION_FAILED"),
+    NotBuiltError: _row(StatusCode.UNIMPLEMENTED, "NOT_BUILT"),
+    InternalError: _row(StatusCode.INTERNAL, "INTERNAL"),
+    ReelgateError: _row(StatusCode.INTERNAL, "INTERNAL"),
+}
+
+
+def row(kind: type[ReelgateError]) -> Row:
+    """The row of an error class, or of its nearest base: a service may refine a class without a row of its own."""
+    return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
