@@ -67,7 +67,7 @@ TERSE_GROUNDS = {
     "grass": ("grass", "lawn", "field of grass"), "night": ("night", "night sky"),
 }  # fmt: skip
 
-# s: "red ball", a and A: with its article, m: clause, t: motion tag, g: place, b: ground tag, f: filler, p: praise.
+# s: "red ball", a, A: with its article, m: clause, t: motion tag, g: place, b: ground tag, f: filler, p: praise.
 TERSE = ("{s} {t}, {b}", "{s}, {t}, {b}", "{b}, {s}, {t}", "{s} {g}, {t}", "{t} {s}, {b}")
 TAGS = (
     "{s}, {t}, {b}, simple shapes, clean edges", "subject: {s}; motion: {t}; background: {b}",
@@ -186,7 +186,7 @@ def captions(n: int, seed: int, min_tokens: int | None = None, *, verbose: bool 
     `verbose` gives long cinematic captions of at least `min_tokens` (90 if not given) tokens of the embedded vocabulary,
     without the end mark; `min_tokens` alone does the same. Raises ValueError where the filler cannot reach that many.
     """
-    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    rng = random.Random(seed)
     wanted = min_tokens or (VERBOSE_TOKENS if verbose else 0)
     found = []
     for combo, _ in zip(_dealt(rng), range(n), strict=False):

@@ -2,16 +2,18 @@
 
     python -m generator_service.models.training.tokenizer [FOLDER]
 
-`spiece.model` (sentencepiece, unigram, byte fallback) is what preprocess_service counts with; `tokenizer.json` is the same vocabulary
-for transformers. Both give the same ids on every text, and that decides three things here:
+`spiece.model` (sentencepiece, unigram, byte fallback) is what preprocess_service counts with; `tokenizer.json` is the
+same vocabulary for transformers. Both give the same ids on every text, and that decides three things here:
 
-* The normaliser is our own, one character at a time: lower case, every kind of white space to one space, invisible characters out.
-  `nmt_nfkc_cf` would do the same for most texts, but tokenizers applies its table by grapheme and drops what follows a mapped
-  character there ("A" and a combining mark), where sentencepiece keeps it.
-* Scores are multiples of 1/64, so sentencepiece's float sums are exact and equal tokenizers' double ones (up to about 25,000 pieces).
+* The normaliser is our own and works one character at a time: lower case, every kind of white space to one space,
+  invisible characters out. `nmt_nfkc_cf` would do for most texts, but tokenizers applies such a table by grapheme and
+  drops what follows a mapped character there ("A" and a combining mark), where sentencepiece keeps it.
+* Scores are multiples of 1/64, so sentencepiece's single-precision sums are exact and equal tokenizers' double ones (up
+  to about 25,000 pieces).
 * Special marks are never read from text: "</s>" in a prompt is four pieces in both, not the end of the sequence.
 
-Ids 0 to 3 are those of UMT5: `<pad>`, `</s>`, `<s>` (never produced), `<unk>` (never produced: bytes stand in).
+Ids 0 to 3 are those of UMT5: `<pad>`, `</s>`, `<s>` and `<unk>`; the last two are never produced, since bytes stand in
+for what is unknown.
 """
 
 from __future__ import annotations
@@ -43,29 +45,18 @@ FOLDER = REPOSITORY / "generator_service/models/embedded/tokenizer"
 COUNTING_COPY = REPOSITORY / "preprocess_service/data/embedded/spiece.model"
 
 # Unicode's white space, and the character that both libraries write for a space.
-SPACES = [
-    *range(0x09, 0x0E),
-    0x20,
-    0x85,
-    0xA0,
-    0x1680,
-    *range(0x2000, 0x200B),
-    0x2028,
-    0x2029,
-    0x202F,
-    0x205F,
-    0x2581,
-    0x3000,
-]
-# Controls, soft hyphen, zero-width and bidirectional marks, variation selectors. NUL stays: sentencepiece cannot map it.
-INVISIBLE = [*range(0x01, 0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD, *range(0x200B, 0x2010),
-             *range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF]  # fmt: skip
+SPACES = [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F]
+SPACES += [0x2581, 0x3000]
+# Controls, soft hyphen, zero-width and bidirectional marks, variation selectors. NUL stays, sentencepiece cannot map it.
+INVISIBLE = [*range(0x01, 0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD, 0xFEFF]
+INVISIBLE += [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0xFE00, 0xFE10)]
 # Full-width letters and digits; full-width punctuation keeps its own pieces, since Chinese is full of it.
 FULL_WIDTH = {
     code: chr(code - 0xFEE0).lower()
     for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))
 }
-# Characters that are one piece even where the corpus has few of them. "<" must be, and in no longer piece: see `_pre_tokenizer`.
+# Characters that are one piece even where the corpus has few of them. "<" must be one, and in no longer piece: see
+# `_pre_tokenizer`.
 REQUIRED = "".join(map(chr, range(0x21, 0x7F))).lower() + "，。！？、；：（）《》“”‘’【】…—·～「」°×–•é"
 
 
@@ -90,8 +81,8 @@ def training_text() -> list[str]:
 def train() -> bytes:
     """The serialised sentencepiece model; equal bytes for an equal corpus.
 
-    The pieces are chosen by merges (BPE) and scored as a unigram model: on a corpus of this size sentencepiece's own choice of unigram
-    pieces keeps rare whole words and hardly any stems or endings, which costs half as many pieces again on new text.
+    The pieces are chosen by merges (BPE) and scored as a unigram model: on a corpus of this size sentencepiece's own
+    choice of unigram pieces keeps rare whole words and hardly any stems or endings, which costs far more on new text.
     """
     written = io.BytesIO()
     text = training_text()
@@ -99,9 +90,10 @@ def train() -> bytes:
         table.write(normalization_rules())
         table.flush()
         spm.SentencePieceTrainer.train(
-            sentence_iterator=iter(text), model_writer=written, model_type="bpe", vocab_size=PIECES, character_coverage=1.0,
-            byte_fallback=True, split_digits=True, required_chars=REQUIRED, max_sentencepiece_length=16, num_threads=1,
-            normalization_rule_tsv=table.name, pad_id=0, eos_id=1, bos_id=2, unk_id=3, pad_piece="<pad>", minloglevel=2,
+            sentence_iterator=iter(text), model_writer=written, model_type="bpe", vocab_size=PIECES,
+            character_coverage=1.0, byte_fallback=True, split_digits=True, required_chars=REQUIRED,
+            max_sentencepiece_length=16, normalization_rule_tsv=table.name, num_threads=1,
+            pad_id=0, eos_id=1, bos_id=2, unk_id=3, pad_piece="<pad>", minloglevel=2,
         )  # fmt: skip
     return _scored(written.getvalue(), text)
 
@@ -145,7 +137,7 @@ def convert(model: bytes) -> Tokenizer:
 
 def _normalizer() -> normalizers.Normalizer:
     def any_of(codes: list[int]) -> str:
-        return "[" + "".join(f"\\x{{{code:X}}}" for code in codes) + "]"
+        return "[" + "".join(f"\\x{{{code:X}}}" for code in sorted(codes)) + "]"
 
     narrow = [normalizers.Replace(chr(code), text) for code, text in FULL_WIDTH.items()]
     return normalizers.Sequence(
@@ -166,7 +158,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def configuration() -> dict[str, Any]:
-    """tokenizer_config.json. Not T5Tokenizer: transformers 5 rebuilds that class without byte fallback and with unk at id 2."""
+    """tokenizer_config.json. Not T5Tokenizer, which transformers 5 rebuilds with its own normaliser and no byte fallback."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **SPECIALS,
