@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from reelgate.rpc.errors import ReelgateError
+
 from . import tokens
 from .core import POLICIES, Prepared, Request
-from .errors import RefusedError
 from .pipeline import Line
 from .settings import embedded_tokenizer
 
@@ -87,7 +88,7 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
     """Print one prompt; the exit code."""
     try:
         result = answer(text)
-    except RefusedError as refusal:
+    except ReelgateError as refusal:
         print(f"{refusal.reason}: {refusal}", file=sys.stderr)
         return 1
     if as_json:
@@ -117,7 +118,7 @@ def many(source: Path, target: Path, answer: Callable[[str], Answer]) -> int:
                 result = answer(given["text"])
                 row |= {name: result[name] for name in ("prompt", "tokens_before", "tokens_after", "receipt")}
                 done += 1
-            except RefusedError as refusal:
+            except ReelgateError as refusal:
                 row["error"] = {"reason": refusal.reason, "message": str(refusal)}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 row["error"] = {

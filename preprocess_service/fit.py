@@ -4,10 +4,12 @@ The cut is a choice of slices of the text, joined and counted again until they f
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
+from reelgate.rpc.errors import ProtectedTermsError
+
 from .core import Change, Edit, Prompt
-from .errors import PinsTooLongError
 from .protect import HARD, Span
 from .tokens import Tokenizer
 
@@ -28,8 +30,8 @@ def fit(
 ) -> tuple[Prompt, tuple[Change, ...], tuple[Span, ...]]:
     """At most ``target`` tokens: the first ``head`` and last ``tail`` shares of it, and the pins.
 
-    Returns the prompt, the changes, and the soft pins that did not fit. Raises ``PinsTooLongError`` where the keywords alone
-    exceed the target.
+    Returns the prompt, the changes, and the soft pins that did not fit. Raises ``ProtectedTermsError`` where the
+    keywords alone exceed the target.
     """
     offsets = tokenizer.offsets(prompt.text)
     if len(offsets) <= target:
@@ -39,7 +41,10 @@ def fit(
         tokenizer.count(_assemble(prompt, _merge(prompt.text, [(p.start, p.end) for p in hard]))[0].text) if hard else 0
     )
     if alone > target:
-        raise PinsTooLongError(count=alone, limit=target)
+        raise ProtectedTermsError(
+            f"the protected terms alone take {alone} tokens, at most {target} fit",
+            metadata={"tokens": str(alone), "limit": str(target)},
+        )
     soft = [pin for pin in pins if pin.kind != HARD]
     dropped: list[Span] = []
     room = target
@@ -69,7 +74,13 @@ def _sides(text: str, offsets: Sequence[Slice], room: int, head: int, tail: int)
         out.append((0, _edge_before(text, offsets[first - 1][1])))
     if last:
         out.append((_edge_after(text, offsets[-last][0]), len(text)))
-    return [(a, b) for a, b in out if a < b]
+    return [(a, b) for a, b in (_trim(text, *side) for side in out) if a < b]
+
+
+def _trim(text: str, start: int, end: int) -> Slice:
+    """The slice without white space at its ends."""
+    inside = text[start:end]
+    return start + len(inside) - len(inside.lstrip()), end - len(inside) + len(inside.rstrip())
 
 
 def _edge_before(text: str, at: int) -> int:
@@ -122,7 +133,7 @@ def _joint(text: str, left: int, right: int) -> str:
     """What joins two slices: nothing but a space after a mark, else a comma; the Chinese one between Chinese."""
     before, after = text[:left].rstrip()[-1:], text[right : right + 1]
     chinese = ord(before) >= 0x2E80 and ord(after) >= 0x2E80
-    if not before.isalnum():
+    if unicodedata.category(before)[0] not in "LNM":
         return "" if chinese or text[left - 1].isspace() else " "
     return "，" if chinese else ", "
 

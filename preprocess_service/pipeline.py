@@ -2,9 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+from reelgate.rpc.errors import FidelityError, InvalidFieldError, PromptTokensExceededError
 
 from . import clean, fidelity, fit, template
 from .core import (
@@ -21,7 +23,6 @@ from .core import (
     StageReport,
     Verdict,
 )
-from .errors import InvalidFieldError, TooManyTokensError, UnfaithfulError
 from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
 from .summarise import extractive
 from .tokens import Tokenizer
@@ -52,7 +53,7 @@ class Line:
     def prepare(self, request: Request) -> Prepared:
         """The prompt that will be sent, and its receipt: never empty, never over the policy's target.
 
-        Raises a ``RefusedError`` (errors.py).
+        Raises a ``RequestError`` (reelgate.rpc.errors).
         """
         policy = request.policy
         original = template.compose(request.fields, request.template) if request.fields else request.text
@@ -61,10 +62,10 @@ class Line:
         if policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
         if not run.prompt.text.strip():
-            raise InvalidFieldError(field="text", message="the prompt is empty once what nobody can see is taken out")
+            raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         cleaned = run.prompt.text
         if not policy.clean and run.tokens > policy.target:
-            raise TooManyTokensError(count=run.tokens, limit=policy.target)
+            raise PromptTokensExceededError.of(count=run.tokens, limit=policy.target)
         if policy.compress and run.tokens > policy.target:
             self._summarise(run, policy)
         if policy.clean:
@@ -73,7 +74,7 @@ class Line:
             run.cut(policy)
         verdict, losses = fidelity.assess(cleaned, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
-            raise UnfaithfulError(lost=tuple(map(str, losses)), wider=wider(policy))
+            raise unfaithful(losses, policy)
         negative = self._negative(request)
         return Prepared(
             prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, cleaned, verdict, negative)
@@ -100,7 +101,7 @@ class Line:
             text = clean.clean(Prompt.of(text), emojis=request.emojis)[0].text
         limit = POLICIES["full"].target
         if (count := self.tokenizer.count(text)) > limit:
-            raise TooManyTokensError(count=count, limit=limit)
+            raise PromptTokensExceededError.of(count=count, limit=limit, field="negative_prompt")
         return text
 
     def _receipt(self, run: "Run", policy: Policy, cleaned: str, verdict: Fidelity, negative: str) -> Receipt:
@@ -212,27 +213,36 @@ def check(request: Request, original: str) -> None:
     """The field rules. Raises ``InvalidFieldError``."""
     for name, text in (("text", original), ("negative_prompt", request.negative)):
         if len(text) > TEXT_MAX:
-            raise InvalidFieldError(field=name, message=f"has {len(text)} characters, at most {TEXT_MAX} are read")
+            raise InvalidFieldError.of(name, f"has {len(text)} characters, at most {TEXT_MAX} are read")
         if SURROGATE.search(text):
-            raise InvalidFieldError(field=name, message="is not valid Unicode: it has lone surrogates")
+            raise InvalidFieldError.of(name, "is not valid Unicode: it has lone surrogates")
     if not original.strip():
-        raise InvalidFieldError(field="text", message="the prompt is empty")
+        raise InvalidFieldError.of("text", "the prompt is empty")
     if len(request.keywords) > KEYWORDS_MAX:
-        raise InvalidFieldError(
-            field="keywords", message=f"{len(request.keywords)} keywords, at most {KEYWORDS_MAX} are taken"
-        )
+        raise InvalidFieldError.of("keywords", f"{len(request.keywords)} keywords, at most {KEYWORDS_MAX} are taken")
     if any(len(keyword) > KEYWORD_LENGTH_MAX for keyword in request.keywords):
-        raise InvalidFieldError(field="keywords", message=f"a keyword may have at most {KEYWORD_LENGTH_MAX} characters")
+        raise InvalidFieldError.of("keywords", f"a keyword may have at most {KEYWORD_LENGTH_MAX} characters")
     if request.emojis not in ("drop", "keep"):
-        raise InvalidFieldError(field="emojis", message="is drop or keep")
+        raise InvalidFieldError.of("emojis", "is drop or keep")
     if request.policy.target < TARGET_MIN:
-        raise InvalidFieldError(field="policy", message=f"a target is at least {TARGET_MIN} tokens")
+        raise InvalidFieldError.of("policy", f"a target is at least {TARGET_MIN} tokens")
 
 
 def rewritable(text: str) -> bool:
     """English, as far as the alphabet tells: the rewriter knows nothing else."""
     letters = [c for c in text if c.isalpha()]
     return bool(letters) and sum(c.isascii() for c in letters) >= 0.98 * len(letters)
+
+
+def unfaithful(losses: Sequence[fidelity.Loss], policy: Policy) -> FidelityError:
+    """What strict mode answers: what would be lost, and the policy that keeps more."""
+    lost = ", ".join(map(str, losses[:8]))
+    more = wider(policy)
+    return FidelityError(
+        f"the shortened prompt would lose {lost}",
+        metadata={"lost": lost, "wider_policy": more},
+        next_step=f"Choose the policy {more}, or leave strict off." if more else None,
+    )
 
 
 def wider(policy: Policy) -> str:

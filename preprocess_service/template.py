@@ -2,8 +2,9 @@
 
 import re
 
+from reelgate.rpc.errors import NotFoundError
+
 from .core import Change, Edit, Fields, Prompt
-from .errors import UnknownTemplateError
 
 STAGE = "template"
 TEMPLATES: dict[str, tuple[str, ...]] = {"default": ("subject", "action", "scene", "style", "camera")}
@@ -25,10 +26,10 @@ RULES = (
 def compose(fields: Fields, template: str) -> str:
     """The fields in the template's order, joined by ``", "``, empty ones skipped. This is the prompt's original.
 
-    Raises ``UnknownTemplateError``.
+    Raises ``NotFoundError``.
     """
     if template not in TEMPLATES:
-        raise UnknownTemplateError(template)
+        raise NotFoundError.of("template", template)
     values = (getattr(fields, name).strip() for name in TEMPLATES[template])
     return ", ".join(value for value in values if value)
 
@@ -36,8 +37,9 @@ def compose(fields: Fields, template: str) -> str:
 def tidy(prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:
     """No doubled, leading or dangling separators. ``balance`` also removes unpaired brackets and quotes."""
     changes: tuple[Change, ...] = ()
-    if balance:
-        prompt, changes = prompt.edit(orphans(prompt.text), stage=STAGE)
+    unpaired = orphans(prompt.text) if balance else []
+    if len(unpaired) < sum(not c.isspace() for c in prompt.text):
+        prompt, changes = prompt.edit(unpaired, stage=STAGE)
     for pattern, replacement in RULES:
         edits = [
             Edit(start=m.start(), end=m.end(), replacement=replacement, reason="punctuation")

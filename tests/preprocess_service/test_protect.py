@@ -1,6 +1,7 @@
 """Protected spans: found beside Chinese and with marks in them, the longest of those that stand alone."""
 
 import time
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def test_quotes_numbers_and_negations_are_protected() -> None:
 def test_spans_are_in_order_apart_and_bounded(texts: list[str], keywords: list[str]) -> None:
     text = " ".join(texts) + "".join(keywords)
     spans = Protector(keywords).spans(text)
-    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(spans))
     assert all(is_bounded(text, s.start, s.end) for s in spans if s.kind == "keyword")
 
 

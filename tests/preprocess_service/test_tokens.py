@@ -36,6 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         unk_id=2,
         bos_id=-1,
         minloglevel=2,
+        hard_vocab_limit=False,
     )
     return folder / "spiece.model"
 
