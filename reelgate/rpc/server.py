@@ -1,0 +1,120 @@
+"""One server: start, serve, drain, stop. By event, never by polling; ready only when its service says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import grpc
+
+from reelgate.rpc.config import ServerConfig
+from reelgate.rpc.health import Health
+from reelgate.rpc.identity import Authenticator
+from reelgate.rpc.interceptors import Call, Layers, access_log, identified, map_errors, parsed, request_ids
+
+log = logging.getLogger(__name__)
+
+# Full service name -> what registers its servicer, e.g. partial(add_GeneratorServiceServicer_to_server, servicer).
+Services = Mapping[str, Callable[[grpc.aio.Server], None]]
+
+
+class Server:
+    """A grpc.aio server with our layers. Make it inside the running loop.
+
+    ``start`` binds (health NOT_SERVING), ``set_serving(True)`` when warm, ``stop`` drains: NOT_SERVING, no new calls, calls in
+    flight get ``grace_s`` to finish.
+    """
+
+    def __init__(self, config: ServerConfig, services: Services) -> None:
+        self._config = config
+        self._inflight = InFlight()
+        authenticator = Authenticator.load(config.tokens)
+        layers = [self._inflight.counted, request_ids, access_log, map_errors, parsed, identified(authenticator)]
+        self._server = grpc.aio.server(interceptors=[Layers(layers)], options=_options(config))
+        self._health = Health(self._server, services)
+        for register in services.values():
+            register(self._server)
+        self.port = 0
+
+    async def start(self) -> None:
+        """Bind and answer; ``port`` is the bound port. Raises RuntimeError when the address is taken."""
+        if self._config.tls_certificate and self._config.tls_key:
+            pair = (self._config.tls_key.read_bytes(), self._config.tls_certificate.read_bytes())
+            self.port = self._server.add_secure_port(self._config.bind, grpc.ssl_server_credentials([pair]))
+        else:
+            self.port = self._server.add_insecure_port(self._config.bind)
+        await self._health.set_serving(False)
+        await self._server.start()
+        log.info("listening", extra={"bind": self._config.bind, "port": self.port})
+
+    async def set_serving(self, serving: bool) -> None:
+        """Health: SERVING when warm, NOT_SERVING when the service cannot do its work."""
+        await self._health.set_serving(serving)
+
+    async def stop(self) -> None:
+        """Drain, then stop. Returns as soon as the last call has ended, at the latest after the grace."""
+        await self._health.set_serving(False)
+        stopping = asyncio.create_task(self._server.stop(self._config.grace_s))
+        # Health watchers never hang up, so the end of our own calls ends the wait.
+        idle = asyncio.create_task(self._inflight.idle.wait())
+        await asyncio.wait((stopping, idle), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(None)
+        await stopping
+
+
+class InFlight:
+    """Counts the calls of our services; ``idle`` is set while there are none."""
+
+    def __init__(self) -> None:
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._count = 0
+
+    @asynccontextmanager
+    async def counted(self, call: Call) -> AsyncIterator[None]:
+        if call.is_open:
+            yield
+            return
+        self._count += 1
+        self.idle.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self.idle.set()
+
+
+def stop_event() -> asyncio.Event:
+    """Set at SIGTERM or SIGINT. Needs the main thread's loop."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows has no loop signals
+            loop.add_signal_handler(number, event.set)
+    return event
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a service's main coroutine on uvloop, or on asyncio where there is none."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def _options(config: ServerConfig) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.so_reuseport", int(config.reuse_port)),
+        # Trailing metadata carries the whole error; the default of 8 KiB is too little for many violations.
+        ("grpc.max_metadata_size", 64 * 1024),
+    ]

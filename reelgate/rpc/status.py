@@ -1,0 +1,176 @@
+"""Errors to and from the wire: google.rpc.Status in the trailing metadata, by the table in errors.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from reelgate.rpc import errors
+from reelgate.rpc.errors import DOMAIN, TABLE, ReelgateError, Resource, Violation
+from reelgate.rpc.logs import REQUEST_ID_HEADER
+
+STATUS_KEY: Final = "grpc-status-details-bin"
+PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
+_NEXT_STEP: Final = "next_step"
+
+_BY_REASON: Final = {row.reason: kind for kind, row in TABLE.items() if kind is not ReelgateError}
+# For a status without our ErrorInfo: the transport's own, or a newer server's.
+_BY_CODE: Final[dict[grpc.StatusCode, type[ReelgateError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.RequestError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.RequestError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.RequestError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.RequestError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.AccessError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.QuotaError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.ABORTED: errors.RunError,
+    grpc.StatusCode.CANCELLED: errors.CallCancelledError,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotBuiltError,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.UNKNOWN: errors.InternalError,
+    grpc.StatusCode.DATA_LOSS: errors.InternalError,
+}
+
+
+def trailing_metadata(error: ReelgateError) -> tuple[tuple[str, str | bytes], ...]:
+    """What an aborted call sends beside its code and message."""
+    number = code_pb2.Code.Value(error.code.name)
+    status = status_pb2.Status(code=number, message=error.message, details=map(_pack, _details(error)))
+    pairs: list[tuple[str, str | bytes]] = [
+        (STATUS_KEY, status.SerializeToString()),
+        (REQUEST_ID_HEADER, error.request_id),
+    ]
+    if error.code is grpc.StatusCode.UNAVAILABLE and error.retry_after is not None:
+        pairs.append((PUSHBACK_KEY, str(_ms(error.retry_after))))
+    return tuple(pairs)
+
+
+def _details(error: ReelgateError) -> Iterator[Any]:
+    metadata = dict(error.metadata)
+    if error.next_step:
+        metadata[_NEXT_STEP] = error.next_step
+    yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    yield error_details_pb2.RequestInfo(request_id=error.request_id)
+    if error.violations:
+        yield _violations(error)
+    if error.resource:
+        yield error_details_pb2.ResourceInfo(resource_type=error.resource.kind, resource_name=error.resource.name)
+    if error.retry_after is not None:
+        ms = _ms(error.retry_after)
+        yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000))
+
+
+def _violations(error: ReelgateError) -> Any:
+    """The detail whose violations fit the code."""
+    pairs = [(v.subject, v.description) for v in error.violations]
+    if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        quota = error_details_pb2.QuotaFailure
+        return quota(violations=[quota.Violation(subject=s, description=d) for s, d in pairs])
+    if error.code is grpc.StatusCode.FAILED_PRECONDITION:
+        failure = error_details_pb2.PreconditionFailure
+        return failure(violations=[failure.Violation(type=error.reason, subject=s, description=d) for s, d in pairs])
+    bad = error_details_pb2.BadRequest
+    return bad(field_violations=[bad.FieldViolation(field=s, description=d) for s, d in pairs])
+
+
+def from_rpc_error(error: grpc.RpcError, unavailable: type[ReelgateError] | None = None) -> ReelgateError:
+    """The typed error behind a failed call.
+
+    ``unavailable``: the class for an UNAVAILABLE that the transport made itself (nobody answered), e.g. GeneratorUnavailableError.
+    """
+    code, sentence, trailing = error.code(), error.details() or "", _pairs(error.trailing_metadata())
+    request_id = _text(trailing.get(REQUEST_ID_HEADER, ""))
+    details = _parse(trailing.get(STATUS_KEY))
+    info = details.get("ErrorInfo")
+    if info is None or info.domain != DOMAIN:
+        return _foreign(code, sentence, request_id, unavailable)
+    metadata = dict(info.metadata)
+    kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.InternalError)
+    retry, resource = details.get("RetryInfo"), details.get("ResourceInfo")
+    return kind(
+        sentence,
+        next_step=metadata.pop(_NEXT_STEP, None),
+        metadata=metadata,
+        violations=_read_violations(details),
+        resource=Resource(kind=resource.resource_type, name=resource.resource_name) if resource else None,
+        retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        request_id=details["RequestInfo"].request_id if "RequestInfo" in details else request_id,
+        reason=info.reason,
+    )
+
+
+@contextmanager
+def typed_errors(unavailable: type[ReelgateError] | None = None) -> Iterator[None]:
+    """Around calls of a stub: failures leave as the errors of errors.py. See `from_rpc_error`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error, unavailable) from error
+
+
+def _foreign(code: Any, sentence: str, request_id: str, unavailable: type[ReelgateError] | None) -> ReelgateError:
+    kind = _BY_CODE.get(code, errors.InternalError)
+    if code is grpc.StatusCode.UNAVAILABLE and unavailable:
+        kind = unavailable
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in sentence:
+        kind = errors.MessageTooLargeError
+    return kind(sentence or code.name, request_id=request_id)
+
+
+def _read_violations(details: dict[str, Any]) -> Sequence[Violation]:
+    found: list[Violation] = []
+    if bad := details.get("BadRequest"):
+        found += [Violation(subject=v.field, description=v.description) for v in bad.field_violations]
+    for name in ("QuotaFailure", "PreconditionFailure"):
+        if detail := details.get(name):
+            found += [Violation(subject=v.subject, description=v.description) for v in detail.violations]
+    return found
+
+
+def _parse(raw: str | bytes | None) -> dict[str, Any]:
+    """The details by short type name; none where there is no readable status."""
+    if not isinstance(raw, bytes):
+        return {}
+    try:
+        packed = status_pb2.Status.FromString(raw).details
+        return dict(_unpacked(packed))
+    except DecodeError:
+        return {}
+
+
+def _unpacked(packed: Iterable[AnyMessage]) -> Iterator[tuple[str, Message]]:
+    for item in packed:
+        name = item.TypeName().removeprefix("google.rpc.")
+        kind = getattr(error_details_pb2, name, None)
+        if kind is not None:
+            message = kind()
+            item.Unpack(message)
+            yield name, message
+
+
+def _pack(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def _pairs(metadata: Any) -> dict[str, str | bytes]:
+    return dict(metadata or ())
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
