@@ -22,6 +22,7 @@ from torch import Tensor
 
 from generator_service import text
 from generator_service.core import Take
+from generator_service.tier import Tier
 from generator_service.wan import Components
 
 Pictures = npt.NDArray[np.uint8]
@@ -78,6 +79,18 @@ class Engine:
     @property
     def parts(self) -> Components:
         return self._parts
+
+    @property
+    def tier(self) -> Tier:
+        return self._parts.tier
+
+    @property
+    def execution(self) -> str:
+        return self._parts.execution
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        return self._parts.tokenizer_fingerprint
 
     def tokens(self, prompt: str) -> int:
         """Tokens of ``prompt`` as the text encoder reads it, without the end mark. Safe from any thread."""
@@ -143,6 +156,29 @@ class Engine:
         pictures: Pictures = unit.mul(255.0).round().to(torch.uint8).cpu().numpy()
         return pictures
 
+    def canary(self) -> None:
+        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them.
+
+        Raises what broke.
+        """
+        take = Take(
+            tenant="",
+            prompt="a",
+            negative_prompt="",
+            width=32,
+            height=32,
+            frames=1,
+            steps=1,
+            guidance=self.tier.guidance,
+            guidance_2=self.tier.guidance_2,
+            seed=0,
+            tier=self.tier.tier,
+            execution="",
+        )
+        state = self.prepare(take)
+        self.step(state)
+        self.decode(self.begin_decode(state.latents))
+
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts
         if parts.transformer_2 is None or parts.boundary_ratio is None:
@@ -154,7 +190,12 @@ class Engine:
     def _encode(self, prompt: str) -> Tensor:
         parts = self._parts
         return text.encode_prompt(
-            prompt, parts.tokenizer, parts.text_encoder, window=parts.window, device=parts.device, dtype=parts.dtype
+            prompt,
+            parts.tokenizer,
+            parts.text_encoder,
+            window=parts.tier.max_sequence_length,
+            device=parts.device,
+            dtype=parts.dtype,
         )
 
     def _noise(self, take: Take) -> Tensor:

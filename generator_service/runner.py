@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from generator_service import post
@@ -53,7 +54,7 @@ class Runner:
         self._work: dict[Run, Iterator[Progress | list[Pictures]]] = {}
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._room = threading.Semaphore(AHEAD_OF_ENCODER)
-        self._thread = threading.Thread(target=self._main, name="step")
+        self._thread = threading.Thread(target=self._main, name="step", daemon=True)
 
     # What the event loop calls.
 
@@ -67,7 +68,8 @@ class Runner:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        if self._thread.ident is not None:
+        # A load may take minutes and cannot be stopped; the thread is a daemon and dies with the process.
+        if self._loaded.done():
             await asyncio.to_thread(self._thread.join)
         await asyncio.to_thread(self._encoder.shutdown)
         for run in list(self._active.values()):
@@ -135,9 +137,9 @@ class Runner:
         try:
             self._worker = Worker(self._load(), self._store)
         except BaseException as error:
-            self._loop.call_soon_threadsafe(self._loaded.set_exception, error)
+            self._tell(self._loaded.set_exception, error)
             return
-        self._loop.call_soon_threadsafe(self._loaded.set_result, self._worker.engines)
+        self._tell(self._loaded.set_result, self._worker.engines)
         while (run := self._turn()) is not None:
             self._advance(run)
 
@@ -164,7 +166,7 @@ class Runner:
             made = next(work)
             if isinstance(made, Progress):
                 run.tally.device_ns[made.stage] += self._worker.clock(run.request) - begun
-                self._loop.call_soon_threadsafe(run.advance, made)
+                self._tell(run.advance, made)
                 return
             self._leave(run)
             self._room.acquire()
@@ -177,6 +179,11 @@ class Runner:
         self._work.pop(run, None)
         with self._changed:
             self._scheduler.end(run)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        """Calls in the event loop; nothing when that is gone already."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *arguments)
 
     # What the encoding thread does.
 
@@ -193,7 +200,7 @@ class Runner:
             run.tally.stage = Stage.STORE
             report = self._worker.report(run.request, run.tally, Outcome.DONE, video=artefact_of(data))
             self._store.put_video(run.name, data, report)
-            self._loop.call_soon_threadsafe(self._end, run, report)
+            self._tell(self._end, run, report)
         except Exception as error:
             self._fail(run, error)
         finally:
@@ -212,4 +219,4 @@ class Runner:
             self._store.put_report(run.name, report)
         except Exception as error:
             log.error("the report of %s is not stored", run.name, exc_info=error)
-        self._loop.call_soon_threadsafe(self._end, run, report)
+        self._tell(self._end, run, report)

@@ -29,6 +29,9 @@ class Bound(pydantic.BaseModel):
 class Tier(pydantic.BaseModel):
     """``model`` is a folder in ``save_pretrained`` layout or a Hugging Face id; "" means that the tier is off.
 
+    ``draws`` says to people what it can draw, ``words`` are all that it knows (none: no limit), and a prompt that names none
+    of ``subjects`` gets a warning (none: never).
+
     ``flow_shift`` and ``boundary_ratio`` come from the model's own files unless they are set here.
     """
 
@@ -41,7 +44,7 @@ class Tier(pydantic.BaseModel):
     height: Bound
     frames: Bound
     steps: Bound
-    fps: Bound
+    fps: int = pydantic.Field(ge=1, le=60)
     guidance: float = pydantic.Field(ge=1, le=30)
     guidance_2: float = pydantic.Field(ge=1, le=30)
     flow_shift: float | None = pydantic.Field(default=None, gt=0)
@@ -49,6 +52,7 @@ class Tier(pydantic.BaseModel):
     negative_prompt: str = ""
     max_sequence_length: int = pydantic.Field(default=512, ge=1)
     draws: str = ""
+    subjects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")

@@ -38,6 +38,7 @@ class Components:
     models.
     """
 
+    tier: Tier
     tokenizer: text.TextTokenizer
     text_encoder: UMT5EncoderModel
     transformer: WanTransformer3DModel
@@ -47,7 +48,6 @@ class Components:
     boundary_ratio: float | None
     device: torch.device
     dtype: torch.dtype
-    window: int
     weights: str
     tokenizer_fingerprint: str
     execution: str
@@ -68,6 +68,7 @@ def load(tier: Tier, device: torch.device) -> Components:
         scheduler = UniPCMultistepScheduler.from_config(scheduler.config, flow_shift=tier.flow_shift)
     weights = fingerprint(folder)
     return Components(
+        tier=tier,
         tokenizer=text.load_tokenizer(folder / "tokenizer"),
         text_encoder=_place(UMT5EncoderModel, folder, "text_encoder", dtype, device),
         transformer=_place(WanTransformer3DModel, folder, "transformer", dtype, device),
@@ -79,7 +80,6 @@ def load(tier: Tier, device: torch.device) -> Components:
         boundary_ratio=boundary,
         device=device,
         dtype=dtype,
-        window=tier.max_sequence_length,
         weights=weights,
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
         execution=execution(weights, tier, boundary, scheduler, device),

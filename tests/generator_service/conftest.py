@@ -7,31 +7,36 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from generator_service import tier as tiers
-from generator_service import wan
 from generator_service.core import Finish, Request, Take
-from generator_service.engine import Engine
-from generator_service.models import blueprint
 
-TOKENIZER = Path(blueprint.__file__).parent / "embedded" / "tokenizer"
-PIECES = 4096
+if TYPE_CHECKING:  # torch is imported only by the tests that need it
+    from generator_service import wan
+    from generator_service.engine import Engine
+
+TOKENIZER = tiers.FOLDER.parent / "models" / "embedded" / "tokenizer"
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in ``save_pretrained`` layout, the same on every run."""
+    import sentencepiece
+    import torch
+
+    from generator_service.models import blueprint
+
     torch.set_num_threads(1)
     torch.manual_seed(1)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(TOKENIZER / "spiece.model")).get_piece_size()
     folder = tmp_path_factory.mktemp("model")
     blueprint.build_vae([0.1] * 16, [1.5] * 16).save_pretrained(folder / "vae")
     blueprint.build_transformer().save_pretrained(folder / "transformer")
     blueprint.build_transformer().save_pretrained(folder / "transformer_2")
-    blueprint.build_text_encoder(PIECES).save_pretrained(folder / "text_encoder")
+    blueprint.build_text_encoder(pieces).save_pretrained(folder / "text_encoder")
     blueprint.build_scheduler().save_pretrained(folder / "scheduler")
     shutil.copytree(TOKENIZER, folder / "tokenizer")
     (folder / "model_index.json").write_text(json.dumps({"boundary_ratio": blueprint.BOUNDARY_RATIO}))
@@ -45,11 +50,17 @@ def tier(model_folder: Path) -> tiers.Tier:
 
 @pytest.fixture(scope="session")
 def components(tier: tiers.Tier) -> wan.Components:
+    import torch
+
+    from generator_service import wan
+
     return wan.load(tier, torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
 def engine(components: wan.Components) -> Engine:
+    from generator_service.engine import Engine
+
     return Engine(components)
 
 

@@ -1,0 +1,31 @@
+"""``python -m generator_service``: the service, set up from the environment (settings.py)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pydantic import ValidationError
+
+from generator_service.app import main
+from generator_service.settings import Settings
+from generator_service.store import StoreUnavailableError
+from reelgate.rpc import logs
+from reelgate.rpc.server import run
+
+
+def start() -> int:
+    """Serve until told to stop; 2 for settings that cannot work, a model that cannot be loaded among them."""
+    logs.configure()
+    # Its progress bars and notices are not ours to show.
+    logging.getLogger("diffusers").setLevel(logging.ERROR)
+    try:
+        run(main(Settings()))
+    except (ValidationError, ValueError, OSError, RuntimeError, StoreUnavailableError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the operator's own settings
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(start())

@@ -1,0 +1,164 @@
+"""Between the contract's messages and the service's values."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from generator_service import core
+from generator_service.rules import Model, Wanted
+from reelgate.generator.v1 import generator_pb2 as pb
+
+STAGES = {
+    core.Stage.QUEUED: pb.STAGE_QUEUED,
+    core.Stage.TEXT: pb.STAGE_TEXT,
+    core.Stage.DENOISE: pb.STAGE_DENOISE,
+    core.Stage.DECODE: pb.STAGE_DECODE,
+    core.Stage.ENCODE: pb.STAGE_ENCODE,
+    core.Stage.STORE: pb.STAGE_ENCODE,
+}
+STATES = {
+    core.Outcome.DONE: pb.VIDEO_STATE_DONE,
+    core.Outcome.CANCELLED: pb.VIDEO_STATE_CANCELLED,
+    core.Outcome.FAILED: pb.VIDEO_STATE_FAILED,
+}
+MEDIA_TYPE = "video/mp4"
+
+
+def wanted(message: pb.GenerateVideoRequest, tenant: str) -> Wanted:
+    settings, post = message.settings, message.post_processing
+    return Wanted(
+        tenant=tenant,
+        prompt=message.prompt,
+        negative_prompt=message.negative_prompt if message.HasField("negative_prompt") else None,
+        tier=settings.tier,
+        width=settings.width,
+        height=settings.height,
+        frames=settings.frames,
+        duration=settings.duration.ToNanoseconds() / 1e9 if settings.HasField("duration") else None,
+        steps=settings.steps,
+        guidance=_scale(settings.guidance_scale) if settings.HasField("guidance_scale") else None,
+        guidance_2=_scale(settings.guidance_scale_2) if settings.HasField("guidance_scale_2") else None,
+        seed=settings.seed,
+        fps=post.fps,
+        watermark=post.watermark,
+        tokenizer_fingerprint=message.tokenizer_fingerprint,
+        segments=len(message.segments),
+    )
+
+
+def settings(take: core.Take) -> pb.VideoSettings:
+    """With nothing left out."""
+    return pb.VideoSettings(
+        tier=take.tier,
+        width=take.width,
+        height=take.height,
+        frames=take.frames,
+        steps=take.steps,
+        guidance_scale=take.guidance,
+        guidance_scale_2=take.guidance_2,
+        seed=take.seed,
+    )
+
+
+def post_processing(finish: core.Finish) -> pb.PostProcessing:
+    return pb.PostProcessing(fps=finish.fps, watermark=finish.watermark)
+
+
+def progress(value: core.Progress) -> pb.Progress:
+    return pb.Progress(stage=STAGES[value.stage], step=value.step, steps=value.steps)
+
+
+def video(
+    request: core.Request,
+    report_: core.Report | None,
+    *,
+    accepted_ms: int = 0,
+    running: core.Progress | None = None,
+) -> pb.Video:
+    """``running`` is where an unended run is. A run with neither report nor progress died with an earlier process."""
+    message = pb.Video(
+        name=request.name,
+        take=request.take_name,
+        settings=settings(request.take),
+        post_processing=post_processing(request.finish),
+    )
+    if accepted_ms:
+        message.create_time.CopyFrom(_time(accepted_ms))
+    if report_ is not None:
+        message.state = STATES[report_.outcome]
+        message.report.CopyFrom(report(request, report_))
+        if report_.video is not None:
+            message.media_type, message.size_bytes = MEDIA_TYPE, report_.video.size
+            message.sha256 = report_.video.sha256
+    elif running is not None:
+        message.state = pb.VIDEO_STATE_RUNNING
+        message.progress.CopyFrom(progress(running))
+    else:
+        message.state = pb.VIDEO_STATE_FAILED
+        message.report.failure_reason = "GENERATION_FAILED"
+        message.report.failure_message = "the service stopped while it made this video; ask for it again"
+    return message
+
+
+def report(request: core.Request, value: core.Report) -> pb.Report:
+    spent, failure = value.device_ms, value.failure
+    return pb.Report(
+        device_time=pb.DeviceTime(
+            text_ms=spent.get(core.Stage.TEXT, 0),
+            denoise_ms=spent.get(core.Stage.DENOISE, 0),
+            decode_ms=spent.get(core.Stage.DECODE, 0),
+            encode_ms=spent.get(core.Stage.ENCODE, 0),
+        ),
+        steps_run=value.denoise_steps,
+        steps_reused=0 if value.reuse is core.Reuse.NONE else request.take.steps,
+        cached=value.reuse is core.Reuse.VIDEO,
+        prompt_tokens=value.prompt_tokens,
+        negative_prompt_tokens=value.negative_prompt_tokens,
+        model_fingerprint=value.model,
+        execution_fingerprint=request.take.execution,
+        failure_reason=failure.reason if failure else "",
+        failure_stage=STAGES[failure.stage] if failure else pb.STAGE_UNSPECIFIED,
+        failure_message=failure.cause if failure else "",
+        start_time=_time(value.started_ms) if value.started_ms else None,
+        end_time=_time(value.ended_ms) if value.ended_ms else None,
+        versions=value.versions,
+    )
+
+
+def tier(model: Model, weights: str) -> pb.Tier:
+    value = model.tier
+    return pb.Tier(
+        name=value.tier,
+        description=value.draws,
+        defaults=pb.VideoSettings(
+            tier=value.tier,
+            width=value.width.default,
+            height=value.height.default,
+            frames=value.frames.default,
+            steps=value.steps.default,
+            guidance_scale=value.guidance,
+            guidance_scale_2=value.guidance_2,
+            seed=0,
+        ),
+        default_post_processing=pb.PostProcessing(fps=value.fps),
+        limits=pb.TierLimits(
+            max_width=value.width.max,
+            max_height=value.height.max,
+            max_frames=value.frames.max,
+            max_steps=value.steps.max,
+            max_prompt_tokens=value.max_sequence_length,
+        ),
+        tokenizer_fingerprint=model.tokenizer_fingerprint,
+        model_fingerprint=weights,
+        negative_prompt=value.negative_prompt,
+        vocabulary=value.words,
+    )
+
+
+def _scale(single: float) -> float:
+    """The decimal that a client wrote before it became a float of 32 bits."""
+    return float(f"{single:.6g}")
+
+
+def _time(milliseconds: int) -> Timestamp:
+    return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

@@ -1,0 +1,153 @@
+"""GeneratorService on the wire: every method converts, calls and converts back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+
+from generator_service import convert, core, rules
+from generator_service.run import Run
+from generator_service.runner import Runner, StoppingError
+from generator_service.scheduler import QueueFullError
+from generator_service.store import Record, Store, StoreUnavailableError
+from reelgate.generator.v1 import generator_pb2 as pb
+from reelgate.generator.v1 import generator_pb2_grpc as rpc
+from reelgate.rpc import errors
+from reelgate.rpc.identity import current_identity
+
+if TYPE_CHECKING:
+    from generator_service.engine import Engine
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256 * 1024
+Context = grpc.aio.ServicerContext[object, object]
+
+
+class GeneratorServicer(rpc.GeneratorServiceServicer):
+    """``engines`` stays empty until `serve` is called: what needs a model answers GENERATOR_UNAVAILABLE till then."""
+
+    def __init__(self, runner: Runner, store: Store, default_tier: str) -> None:
+        self._runner = runner
+        self._store = store
+        self._default_tier = default_tier
+        self._engines: Mapping[str, Engine] = {}
+
+    def serve(self, engines: Mapping[str, Engine]) -> None:
+        """The models are loaded."""
+        self._engines = engines
+
+    async def GenerateVideo(  # type: ignore[override]  # the stub allows both sync and async; this is async
+        self, message: pb.GenerateVideoRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateVideoResponse]:
+        wanted = convert.wanted(message, _tenant(message.tenant))
+        request = await asyncio.to_thread(rules.resolve, wanted, self._ready(), self._default_tier)
+        run, attached = await self._submit(request)
+        yield pb.GenerateVideoResponse(accepted=self._accepted(request, attached))
+        async for progress in run.follow():
+            yield pb.GenerateVideoResponse(progress=convert.progress(progress))
+        yield pb.GenerateVideoResponse(video=await self._finished(run))
+
+    async def GetVideo(self, message: pb.GetVideoRequest, context: Context) -> pb.GetVideoResponse:
+        return pb.GetVideoResponse(video=await self._video(message.name, _tenant(message.tenant)))
+
+    async def CancelVideo(self, message: pb.CancelVideoRequest, context: Context) -> pb.CancelVideoResponse:
+        tenant = _tenant(message.tenant)
+        await self._record(message.name, tenant)
+        await self._runner.cancel(message.name)
+        return pb.CancelVideoResponse(video=await self._video(message.name, tenant))
+
+    async def DownloadVideo(  # type: ignore[override]  # as above
+        self, message: pb.DownloadVideoRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadVideoResponse]:
+        await self._record(message.name, _tenant(message.tenant))
+        with _store_errors():
+            stored = await asyncio.to_thread(self._store.video, message.name)
+        if stored is None:
+            raise errors.NotFoundError.of("video", message.name)
+        data = stored[1]
+        if message.offset > len(data):
+            raise errors.InvalidFieldError.of("offset", f"is {message.offset}, the file has {len(data)} bytes")
+        for start in range(message.offset, len(data), CHUNK):
+            piece = data[start : start + CHUNK]
+            yield pb.DownloadVideoResponse(data=piece, offset=start, total_bytes=len(data))
+
+    async def GetModel(self, message: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        tiers = [convert.tier(engine, engine.parts.weights) for engine in self._ready().values()]
+        return pb.GetModelResponse(tiers=tiers, default_tier=self._default_tier)
+
+    def _ready(self) -> Mapping[str, Engine]:
+        if not self._engines:
+            raise errors.GeneratorUnavailableError("the models are still being loaded")
+        return self._engines
+
+    async def _submit(self, request: core.Request) -> tuple[Run, bool]:
+        try:
+            with _store_errors():
+                return await self._runner.submit(request)
+        except QueueFullError:
+            raise errors.QueueFullError("as many requests wait as may wait") from None
+        except StoppingError:
+            raise errors.GeneratorUnavailableError("the service is going away") from None
+
+    def _accepted(self, request: core.Request, attached: bool) -> pb.VideoAccepted:
+        return pb.VideoAccepted(
+            name=request.name,
+            take=request.take_name,
+            settings=convert.settings(request.take),
+            post_processing=convert.post_processing(request.finish),
+            warnings=rules.warnings(request.take.prompt, self._engines[request.take.tier].tier),
+            attached=attached,
+        )
+
+    async def _finished(self, run: Run) -> pb.Video:
+        """The video of a run that is over, or the error that its report stands for."""
+        report = await run.wait()
+        if report is None:
+            raise errors.GeneratorUnavailableError("the service is going away; ask again")
+        if report.outcome is core.Outcome.CANCELLED:
+            raise errors.VideoCancelledError("the video was cancelled", metadata={"name": run.name})
+        if report.failure is not None and report.failure.reason == "STORE_UNAVAILABLE":
+            raise errors.StoreUnavailableError(report.failure.cause)
+        if report.failure is not None:
+            raise errors.GenerationFailedError.of(stage=report.failure.stage.value, cause=report.failure.cause)
+        with _store_errors():
+            record = await asyncio.to_thread(self._store.record, run.name)
+        return convert.video(run.request, report, accepted_ms=record.accepted_ms if record else 0)
+
+    async def _video(self, name: str, tenant: str) -> pb.Video:
+        # A run stores its report before it leaves the active ones, so one of the two always knows how it ended.
+        run = self._runner.active(name)
+        record = await self._record(name, tenant)
+        run = run or self._runner.active(name)
+        report = run.report if run and run.report else record.report
+        running = run.progress if run else None
+        return convert.video(record.request, report, accepted_ms=record.accepted_ms, running=running)
+
+    async def _record(self, name: str, tenant: str) -> Record:
+        """What the store knows of the tenant's own video; another's does not exist."""
+        if not core.VIDEO_NAME.fullmatch(name):
+            raise errors.InvalidFieldError.of("name", "must be videos/ and 64 hex digits")
+        with _store_errors():
+            record = await asyncio.to_thread(self._store.record, name)
+        if record is None or record.request.take.tenant != tenant:
+            raise errors.NotFoundError.of("video", name)
+        return record
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailableError as error:
+        log.error("the store failed", exc_info=error)
+        raise errors.StoreUnavailableError("the artefact store is full or gone") from None
+
+
+def _tenant(asked: str) -> str:
+    return current_identity().tenant_for(asked)

@@ -1,0 +1,50 @@
+"""Settings of the service, from the environment (``REELGATE_GENERATOR_*``), validated when made, never changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from generator_service import tier
+
+
+def data_folder() -> Path:
+    """Where a user's data lies by the XDG rules."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "reelgate"
+
+
+class Settings(BaseSettings):
+    """``address`` is ``host:port``; port 0 takes a free one."""
+
+    model_config = SettingsConfigDict(env_prefix="REELGATE_GENERATOR_", frozen=True, extra="forbid")
+
+    address: str = "127.0.0.1:50051"
+    token_file: Path | None = None
+    """Hashes of the callers' tokens; without one only loopback is served, as tenant ``local``."""
+    store: Path = Field(default_factory=lambda: data_folder() / "store")
+    """Folder of takes and videos."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes the first GPU where there is one."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of torch on a CPU; 0 takes every core. Sums in another order may change the last bit of a video."""
+    queue: Annotated[int, Field(ge=1)] = 64
+    """Requests that may wait before callers are told to come back."""
+    default_tier: str = "embedded"
+    embedded_model: str | None = None
+    """Folder or hub id instead of the package's own model; "" turns the tier off."""
+    full_model: str | None = None
+    """Folder or hub id of Wan2.2-T2V-A14B in diffusers' layout; the tier is off without one."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+    def tiers(self) -> dict[str, tier.Tier]:
+        """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them."""
+        models = {"embedded": self.embedded_model, "full": self.full_model}
+        found = [tier.load(tier.FOLDER / f"{name}.yaml", model) for name, model in models.items()]
+        on = {each.tier: each for each in found if each.model}
+        if self.default_tier not in on:
+            raise ValueError(f"the default tier {self.default_tier!r} is not on; these are: {', '.join(on) or 'none'}")
+        return on

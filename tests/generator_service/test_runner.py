@@ -1,0 +1,287 @@
+"""Runs from the first step to the stored video, on random weights."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import av
+import pytest
+
+from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.engine import Decoding, Denoising, Engine, Pictures
+from generator_service.run import Run
+from generator_service.runner import Runner, StoppingError
+from generator_service.scheduler import QueueFullError
+from generator_service.store import Store, StoreUnavailableError
+
+Tiny = Callable[..., Request]
+Begin = Callable[..., Awaitable[Runner]]
+LONG = 200
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+async def begin(store: Store, engine: Engine) -> AsyncIterator[Begin]:
+    """Starts runners over ``store`` and stops what is left of them."""
+    begun: list[Runner] = []
+
+    async def start(*, queue: int = 8, with_engine: Engine = engine) -> Runner:
+        runner = Runner(store, lambda: {"embedded": with_engine}, queue=queue)
+        begun.append(runner)
+        await runner.start()
+        return runner
+
+    yield start
+    for runner in begun:
+        await runner.stop()
+
+
+async def finished(runner: Runner, request: Request) -> Report:
+    run, _ = await runner.submit(request)
+    report = await run.wait()
+    assert report is not None
+    return report
+
+
+async def until(run: Run, stage: Stage, step: int) -> None:
+    async for progress in run.follow():
+        if (progress.stage, progress.step) == (stage, step):
+            return
+    raise AssertionError(f"the run ended before step {step} of {stage}")
+
+
+async def test_a_run_tells_every_step_and_ends_in_a_stored_video(begin: Begin, store: Store, tiny: Tiny) -> None:
+    runner, request = await begin(), tiny()
+    run, attached = await runner.submit(request)
+    seen = [progress async for progress in run.follow()]
+    assert not attached
+    assert seen == [
+        Progress(stage=Stage.QUEUED),
+        Progress(stage=Stage.TEXT, step=1, steps=1),
+        *(Progress(stage=Stage.DENOISE, step=step, steps=4) for step in (1, 2, 3, 4)),
+        *(Progress(stage=Stage.DECODE, step=step, steps=2) for step in (1, 2)),
+    ]
+    report = run.report
+    assert report is not None
+    assert (report.outcome, report.reuse, report.denoise_steps, report.decode_steps) == (Outcome.DONE, Reuse.NONE, 4, 2)
+    assert set(report.device_ms) == {Stage.TEXT, Stage.DENOISE, Stage.DECODE, Stage.ENCODE}
+    assert report.device_ms[Stage.DENOISE] > 0
+    stored = store.video(request.name)
+    assert stored is not None
+    assert stored[0] == report
+    with av.open(io.BytesIO(stored[1])) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+async def test_the_same_request_again_returns_the_stored_video_without_a_step(begin: Begin, tiny: Tiny) -> None:
+    first = await finished(await begin(), tiny())
+    again = await finished(await begin(), tiny())
+    assert (again.reuse, again.denoise_steps, again.decode_steps, again.device_ms) == (Reuse.VIDEO, 0, 0, {})
+    assert again.video == first.video
+
+
+async def test_another_finish_decodes_and_never_denoises(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    first = await finished(runner, tiny())
+    for request in (tiny(watermark="Acme"), tiny(fps=24)):
+        report = await finished(runner, request)
+        assert (report.reuse, report.denoise_steps, report.decode_steps) == (Reuse.LATENTS, 0, 2)
+        assert Stage.DENOISE not in report.device_ms
+        assert report.video != first.video
+
+
+async def test_two_finishes_asked_for_at_once_denoise_once(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    reports = await asyncio.gather(*(finished(runner, tiny(watermark=text)) for text in ("", "A", "B")))
+    assert sorted(report.denoise_steps for report in reports) == [0, 0, 4]
+
+
+async def test_equal_requests_in_flight_share_one_run(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    found = await asyncio.gather(*(runner.submit(tiny()) for _ in range(3)))
+    assert len({id(run) for run, _ in found}) == 1
+    assert sorted(attached for _, attached in found) == [False, True, True]
+    reports = await asyncio.gather(*(run.wait() for run, _ in found))
+    assert reports[0] == reports[1] == reports[2]
+
+
+async def test_other_tenants_never_meet(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    await finished(runner, tiny())
+    other = await finished(runner, tiny(tenant="other"))
+    assert (other.reuse, other.denoise_steps) == (Reuse.NONE, 4)
+
+
+async def test_cancel_takes_effect_within_one_step_and_asking_again_opens_a_new_run(begin: Begin, store: Store, tiny: Tiny) -> None:
+    runner, request = await begin(), tiny(steps=LONG)
+    run, _ = await runner.submit(request)
+    await until(run, Stage.DENOISE, 3)
+    step = run.progress.step
+    await runner.cancel(run.name)
+    assert run.report is not None
+    assert run.report.outcome is Outcome.CANCELLED
+    assert run.report.denoise_steps <= step + 2 < LONG
+    record = store.record(run.name)
+    assert record is not None
+    assert record.report == run.report
+    again, attached = await runner.submit(request)
+    assert again is not run
+    assert not attached
+    await runner.cancel(again.name)
+
+
+async def test_cancel_is_idempotent_and_unknown_names_are_nothing_to_it(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    await runner.cancel(tiny().name)
+    run, _ = await runner.submit(tiny(steps=LONG))
+    await asyncio.gather(runner.cancel(run.name), runner.cancel(run.name))
+    await runner.cancel(run.name)
+    assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+async def test_who_waits_is_cancelled_at_once(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    first, _ = await runner.submit(tiny(steps=LONG))
+    await until(first, Stage.DENOISE, 1)
+    second, _ = await runner.submit(tiny(seed=2))
+    await runner.cancel(second.name)
+    assert second.report is not None
+    assert (second.report.outcome, second.report.denoise_steps) == (Outcome.CANCELLED, 0)
+    assert first.report is None
+    await runner.cancel(first.name)
+
+
+async def test_who_asks_for_a_run_that_is_being_cancelled_gets_a_new_one(begin: Begin, tiny: Tiny) -> None:
+    runner, request = await begin(), tiny(steps=LONG)
+    run, _ = await runner.submit(request)
+    await until(run, Stage.DENOISE, 1)
+    _, (again, attached) = await asyncio.gather(runner.cancel(run.name), runner.submit(request))
+    assert again is not run
+    assert not attached
+    await runner.cancel(again.name)
+
+
+async def test_a_follower_that_leaves_does_not_stop_the_run(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    run, _ = await runner.submit(tiny())
+    await until(run, Stage.TEXT, 1)
+    report = await run.wait()
+    assert report is not None
+    assert report.outcome is Outcome.DONE
+
+
+async def test_a_full_queue_says_so_and_stores_nothing(begin: Begin, store: Store, tiny: Tiny) -> None:
+    runner = await begin(queue=1)
+    first, _ = await runner.submit(tiny(steps=LONG))
+    await until(first, Stage.DENOISE, 1)
+    second, _ = await runner.submit(tiny(seed=2))
+    with pytest.raises(QueueFullError):
+        await runner.submit(tiny(seed=3))
+    assert store.record(tiny(seed=3).name) is None
+    assert (await runner.submit(tiny(seed=2)))[1]
+    await runner.cancel(first.name)
+    assert (await second.wait()) is not None
+
+
+@pytest.mark.parametrize("file", ["video.mp4", "report.json"])
+async def test_a_damaged_video_is_made_again_from_its_latents(begin: Begin, tiny: Tiny, tmp_path: Path, file: str) -> None:
+    runner = await begin()
+    first = await finished(runner, tiny())
+    stored = tmp_path / "store" / tiny().name / file
+    stored.write_bytes(stored.read_bytes()[:-3])
+    again = await finished(runner, tiny())
+    assert (again.reuse, again.denoise_steps) == (Reuse.LATENTS, 0)
+    assert again.video == first.video
+
+
+async def test_damaged_latents_are_made_again(begin: Begin, tiny: Tiny, tmp_path: Path) -> None:
+    runner = await begin()
+    await finished(runner, tiny())
+    stored = tmp_path / "store" / tiny().take_name / "latents.safetensors"
+    stored.write_bytes(stored.read_bytes()[:-3])
+    again = await finished(runner, tiny(watermark="Acme"))
+    assert (again.reuse, again.denoise_steps) == (Reuse.NONE, 4)
+
+
+async def test_a_store_that_goes_away_fails_the_run_and_the_next_one_works(begin: Begin, tiny: Tiny, tmp_path: Path) -> None:
+    runner = await begin()
+    run, _ = await runner.submit(tiny(steps=12))
+    await until(run, Stage.DENOISE, 1)
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").write_text("")
+    report = await run.wait()
+    assert report is not None
+    assert report.failure is not None
+    assert (report.outcome, report.failure.reason) == (Outcome.FAILED, "STORE_UNAVAILABLE")
+    with pytest.raises(StoreUnavailableError):
+        await runner.submit(tiny())
+    (tmp_path / "store").unlink()
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+class Broken(Engine):
+    """A real engine that loses its nerve: at seed 13 a weight turns to NaN, at seed 14 decoding raises."""
+
+    def step(self, state: Denoising) -> None:
+        if state.take.seed == 13:
+            state.latents = state.latents * float("nan")
+        super().step(state)
+
+    def decode(self, state: Decoding) -> Pictures:
+        if state.steps == 3:
+            raise RuntimeError("a secret of the server")
+        return super().decode(state)
+
+
+async def test_what_breaks_a_run_breaks_only_that_run(begin: Begin, engine: Engine, tiny: Tiny) -> None:
+    runner = await begin(with_engine=Broken(engine.parts))
+    nan = await finished(runner, tiny(seed=13))
+    assert nan.failure is not None
+    assert (nan.failure.reason, nan.failure.stage) == ("GENERATION_FAILED", Stage.DENOISE)
+    assert "finite" in nan.failure.cause
+    raised = await finished(runner, tiny(frames=9))
+    assert raised.failure is not None
+    assert (raised.failure.reason, raised.failure.stage) == ("GENERATION_FAILED", Stage.DECODE)
+    assert "secret" not in raised.failure.cause
+    assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+async def test_stopping_ends_between_two_steps_without_a_report(begin: Begin, store: Store, tiny: Tiny) -> None:
+    runner = await begin()
+    run, _ = await runner.submit(tiny(steps=LONG))
+    waiting, _ = await runner.submit(tiny(seed=2))
+    await until(run, Stage.DENOISE, 2)
+    await runner.stop()
+    assert await run.wait() is None
+    assert await waiting.wait() is None
+    record = store.record(run.name)
+    assert record is not None
+    assert record.report is None
+    with pytest.raises(StoppingError):
+        await runner.submit(tiny(seed=3))
+
+
+async def test_what_cannot_be_loaded_is_said_to_who_starts(store: Store) -> None:
+    def load() -> Mapping[str, Engine]:
+        raise FileNotFoundError("model_index.json")
+
+    runner = Runner(store, load, queue=1)
+    with pytest.raises(FileNotFoundError):
+        await runner.start()
+    await runner.stop()
+
+
+async def test_a_tally_is_of_one_run(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin()
+    reports = [await finished(runner, tiny(seed=seed)) for seed in (1, 2)]
+    assert [report.denoise_steps for report in reports] == [4, 4]
+    assert dataclasses.replace(reports[0], device_ms={}).model == reports[1].model

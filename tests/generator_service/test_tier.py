@@ -1,0 +1,62 @@
+"""Tier files are checked when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from generator_service import tier as tiers
+
+GOOD = """
+tier: small
+model: here
+width: {default: 32, max: 64}
+height: {default: 32, max: 64}
+frames: {default: 5, max: 9}
+steps: {default: 4, max: 8}
+fps: 8
+guidance: 4.0
+guidance_2: 3.0
+"""
+
+
+def test_the_official_settings_of_a14b() -> None:
+    full = tiers.load(tiers.FOLDER / "full.yaml")
+    assert (full.steps.default, full.flow_shift, full.boundary_ratio) == (40, 12.0, 0.875)
+    assert (full.guidance, full.guidance_2, full.fps, full.frames.default) == (4.0, 3.0, 16, 81)
+    assert full.max_sequence_length == 512
+    assert full.negative_prompt.startswith("色调艳丽，过曝")
+    assert full.negative_prompt.endswith("倒着走")
+    assert full.model == ""
+
+
+def test_the_embedded_tier_finds_its_folder_beside_the_file() -> None:
+    assert Path(tiers.load(tiers.FOLDER / "embedded.yaml").model).name == "embedded"
+
+
+def test_a_model_from_outside_stands_instead_of_the_files_own(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD)
+    assert tiers.load(tmp_path / "small.yaml").model == "here"
+    (tmp_path / "here").mkdir()
+    assert tiers.load(tmp_path / "small.yaml").model == str(tmp_path / "here")
+    assert tiers.load(tmp_path / "small.yaml", "Wan-AI/some").model == "Wan-AI/some"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("guidance: 4.0", "guidance: .nan"),
+        ("guidance: 4.0", "guidence: 4.0"),
+        ("{default: 5, max: 9}", "{default: 6, max: 9}"),
+        ("{default: 5, max: 9}", "{default: 13, max: 9}"),
+        ("width: {default: 32", "width: {default: 40"),
+        ("tier: small", "tier: ../etc"),
+        ("tier: small", "tier: [small"),
+        ("tier: small", "dtype: int8"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, old: str, new: str) -> None:
+    (tmp_path / "wrong.yaml").write_text(GOOD.replace(old, new))
+    with pytest.raises(ValueError, match=r"wrong\.yaml"):
+        tiers.load(tmp_path / "wrong.yaml")
