@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from grpc import StatusCode
 
@@ -192,12 +192,10 @@ class QuotaError(ReelgateError):
     retry_after = 1.0
 
 
-class TokenBudgetExhaustedError(QuotaError):
-    pass
+class TokenBudgetExhaustedError(QuotaError): ...
 
 
-class GpuSecondsExhaustedError(QuotaError):
-    pass
+class GpuSecondsExhaustedError(QuotaError): ...
 
 
 class RateLimitedError(QuotaError):
@@ -209,12 +207,10 @@ class UnavailableError(ReelgateError):
     retry_after = 1.0
 
 
-class BudgetStoreUnavailableError(UnavailableError):
-    pass
+class BudgetStoreUnavailableError(UnavailableError): ...
 
 
-class GeneratorUnavailableError(UnavailableError):
-    pass
+class GeneratorUnavailableError(UnavailableError): ...
 
 
 class QueueFullError(UnavailableError):
@@ -237,12 +233,10 @@ class DeadlineExceededError(RunError):
     next_step = "Ask again with a longer deadline: the run goes on, and the call attaches to it."
 
 
-class VideoCancelledError(RunError):
-    pass
+class VideoCancelledError(RunError): ...
 
 
-class CallCancelledError(RunError):
-    pass
+class CallCancelledError(RunError): ...
 
 
 class GenerationFailedError(RunError):
@@ -259,50 +253,45 @@ class InternalError(ReelgateError):
     next_step = "Tell the operator the request id."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One row of the table: what goes on the wire."""
 
     code: StatusCode
     reason: str
 
 
-def _row(code: StatusCode, reason: str) -> Row:
-    return Row(code=code, reason=reason)
-
-
 TABLE: Final[dict[type[ReelgateError], Row]] = {
-    InvalidFieldError: _row(StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    PromptTokensExceededError: _row(StatusCode.INVALID_ARGUMENT, "PROMPT_TOKENS_EXCEEDED"),
-    PromptRejectedError: _row(StatusCode.INVALID_ARGUMENT, "PROMPT_REJECTED"),
-    RequestTooLargeError: _row(StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
-    RequestError: _row(StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
-    ProtectedTermsError: _row(StatusCode.FAILED_PRECONDITION, "PROTECTED_TERMS_EXCEED_BUDGET"),
-    FidelityError: _row(StatusCode.FAILED_PRECONDITION, "FIDELITY_BELOW_FLOOR"),
-    TokenizerMismatchError: _row(StatusCode.FAILED_PRECONDITION, "TOKENIZER_MISMATCH"),
-    NotFoundError: _row(StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND"),
-    UnauthenticatedError: _row(StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
-    RoleRequiredError: _row(StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"),
-    AccessError: _row(StatusCode.PERMISSION_DENIED, "ACCESS_DENIED"),
-    TokenBudgetExhaustedError: _row(StatusCode.RESOURCE_EXHAUSTED, "TOKEN_BUDGET_EXHAUSTED"),
-    GpuSecondsExhaustedError: _row(StatusCode.RESOURCE_EXHAUSTED, "GPU_SECONDS_EXHAUSTED"),
-    RateLimitedError: _row(StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
-    QuotaError: _row(StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
-    MessageTooLargeError: _row(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
-    BudgetStoreUnavailableError: _row(StatusCode.UNAVAILABLE, "BUDGET_STORE_UNAVAILABLE"),
-    GeneratorUnavailableError: _row(StatusCode.UNAVAILABLE, "GENERATOR_UNAVAILABLE"),
-    QueueFullError: _row(StatusCode.UNAVAILABLE, "QUEUE_FULL"),
-    StoreUnavailableError: _row(StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
-    UnavailableError: _row(StatusCode.UNAVAILABLE, "UNAVAILABLE"),
-    DeadlineUnreachableError: _row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE"),
-    DeadlineExceededError: _row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-    VideoCancelledError: _row(StatusCode.ABORTED, "VIDEO_CANCELLED"),
-    RunError: _row(StatusCode.ABORTED, "RUN_ENDED"),
-    CallCancelledError: _row(StatusCode.CANCELLED, "CALL_CANCELLED"),
-    GenerationFailedError: _row(StatusCode.INTERNAL, "GENERATION_FAILED"),
-    NotBuiltError: _row(StatusCode.UNIMPLEMENTED, "NOT_BUILT"),
-    InternalError: _row(StatusCode.INTERNAL, "INTERNAL"),
-    ReelgateError: _row(StatusCode.INTERNAL, "INTERNAL"),
+    InvalidFieldError: Row(StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+    PromptTokensExceededError: Row(StatusCode.INVALID_ARGUMENT, "PROMPT_TOKENS_EXCEEDED"),
+    PromptRejectedError: Row(StatusCode.INVALID_ARGUMENT, "PROMPT_REJECTED"),
+    RequestTooLargeError: Row(StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
+    RequestError: Row(StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    ProtectedTermsError: Row(StatusCode.FAILED_PRECONDITION, "PROTECTED_TERMS_EXCEED_BUDGET"),
+    FidelityError: Row(StatusCode.FAILED_PRECONDITION, "FIDELITY_BELOW_FLOOR"),
+    TokenizerMismatchError: Row(StatusCode.FAILED_PRECONDITION, "TOKENIZER_MISMATCH"),
+    NotFoundError: Row(StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND"),
+    UnauthenticatedError: Row(StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    RoleRequiredError: Row(StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"),
+    AccessError: Row(StatusCode.PERMISSION_DENIED, "ACCESS_DENIED"),
+    TokenBudgetExhaustedError: Row(StatusCode.RESOURCE_EXHAUSTED, "TOKEN_BUDGET_EXHAUSTED"),
+    GpuSecondsExhaustedError: Row(StatusCode.RESOURCE_EXHAUSTED, "GPU_SECONDS_EXHAUSTED"),
+    RateLimitedError: Row(StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
+    QuotaError: Row(StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXHAUSTED"),
+    MessageTooLargeError: Row(StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
+    BudgetStoreUnavailableError: Row(StatusCode.UNAVAILABLE, "BUDGET_STORE_UNAVAILABLE"),
+    GeneratorUnavailableError: Row(StatusCode.UNAVAILABLE, "GENERATOR_UNAVAILABLE"),
+    QueueFullError: Row(StatusCode.UNAVAILABLE, "QUEUE_FULL"),
+    StoreUnavailableError: Row(StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    UnavailableError: Row(StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    DeadlineUnreachableError: Row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE"),
+    DeadlineExceededError: Row(StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    VideoCancelledError: Row(StatusCode.ABORTED, "VIDEO_CANCELLED"),
+    RunError: Row(StatusCode.ABORTED, "RUN_ENDED"),
+    CallCancelledError: Row(StatusCode.CANCELLED, "CALL_CANCELLED"),
+    GenerationFailedError: Row(StatusCode.INTERNAL, "GENERATION_FAILED"),
+    NotBuiltError: Row(StatusCode.UNIMPLEMENTED, "NOT_BUILT"),
+    InternalError: Row(StatusCode.INTERNAL, "INTERNAL"),
+    ReelgateError: Row(StatusCode.INTERNAL, "INTERNAL"),
 }
 
 

@@ -11,8 +11,7 @@ from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.rpc import errors
 from reelgate.rpc.config import ChannelConfig
 from reelgate.rpc.status import typed_errors
-
-from .conftest import Scripted, connected, served
+from tests.reelgate.rpc.scripted import Scripted, connected, served
 
 
 async def test_unavailable_is_tried_again_and_nothing_else(servicer: Any, server: Any) -> None:

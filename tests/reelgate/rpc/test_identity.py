@@ -16,8 +16,7 @@ from reelgate.rpc.channel import connect
 from reelgate.rpc.config import ChannelConfig, ServerConfig
 from reelgate.rpc.identity import Authenticator
 from reelgate.rpc.status import typed_errors
-
-from .conftest import Scripted, connected, served
+from tests.reelgate.rpc.scripted import Scripted, connected, served
 
 
 @pytest.fixture

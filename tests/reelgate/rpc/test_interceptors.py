@@ -23,12 +23,12 @@ UNREADABLE = [b"\x0a\x02\xff\xfe", b"\x0f", b"\x0a\x7f"]
 
 @pytest.mark.parametrize("body", UNREADABLE)
 @pytest.mark.parametrize("method", [GET, GENERATE])
-async def test_bytes_that_are_no_message_are_an_invalid_argument(body: bytes, method: str, servicer: Any, raw: Any, stub: Any) -> None:
+async def test_bytes_that_are_no_message_are_an_invalid_argument(
+    body: bytes, method: str, servicer: Any, raw: Any, stub: Any
+) -> None:
+    call = raw.unary_unary(method)(body) if method == GET else anext(aiter(raw.unary_stream(method)(body)))
     with pytest.raises(errors.InvalidFieldError) as caught, typed_errors():
-        if method == GET:
-            await raw.unary_unary(method)(body)
-        else:
-            await anext(aiter(raw.unary_stream(method)(body)))
+        await call
     assert caught.value.violations
     assert servicer.calls == 0
     assert (await stub.GetVideo(pb.GetVideoRequest(name="next"))).video.name == "next"

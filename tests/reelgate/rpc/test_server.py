@@ -15,8 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from reelgate.generator.v1 import generator_pb2 as pb
-
-from .conftest import SERVICE, Scripted, connected, served
+from tests.reelgate.rpc.scripted import SERVICE, Scripted, connected, served
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 ROOT = Path(__file__).resolve().parents[3]

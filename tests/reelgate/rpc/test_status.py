@@ -12,6 +12,7 @@ from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.rpc import errors
 from reelgate.rpc.errors import TABLE, ReelgateError, Resource, Violation, row
 from reelgate.rpc.status import PUSHBACK_KEY, STATUS_KEY, typed_errors
+from tests.reelgate.rpc.scripted import connected
 
 
 def every_error(kind: type[ReelgateError] = ReelgateError) -> set[type[ReelgateError]]:
@@ -62,7 +63,9 @@ async def test_unavailable_pushes_back_by_its_retry_info(servicer: Any, stub: An
     assert trailing[PUSHBACK_KEY] == "7500"
     details = status_pb2.Status.FromString(trailing[STATUS_KEY])
     assert details.code == grpc.StatusCode.UNAVAILABLE.value[0]
-    assert {d.TypeName() for d in details.details} == {f"google.rpc.{n}" for n in ("ErrorInfo", "RequestInfo", "RetryInfo")}
+    assert {d.TypeName() for d in details.details} == {
+        f"google.rpc.{n}" for n in ("ErrorInfo", "RequestInfo", "RetryInfo")
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,8 +106,6 @@ async def test_what_is_not_built_says_so(stub: Any) -> None:
 
 
 async def test_nobody_there_takes_the_class_that_the_caller_names() -> None:
-    from tests.reelgate.rpc.conftest import connected
-
     async with connected(1) as stub:
         with pytest.raises(errors.GeneratorUnavailableError), typed_errors(errors.GeneratorUnavailableError):
             await stub.GetVideo(pb.GetVideoRequest(), timeout=5)
