@@ -42,7 +42,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         """The models are loaded."""
         self._engines = engines
 
-    async def GenerateVideo(  # type: ignore[override]  # the stub allows both sync and async; this is async
+    async def GenerateVideo(
         self, message: pb.GenerateVideoRequest, context: Context
     ) -> AsyncIterator[pb.GenerateVideoResponse]:
         wanted = convert.wanted(message, _tenant(message.tenant))
@@ -62,7 +62,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         await self._runner.cancel(message.name)
         return pb.CancelVideoResponse(video=await self._video(message.name, tenant))
 
-    async def DownloadVideo(  # type: ignore[override]  # as above
+    async def DownloadVideo(
         self, message: pb.DownloadVideoRequest, context: Context
     ) -> AsyncIterator[pb.DownloadVideoResponse]:
         await self._record(message.name, _tenant(message.tenant))

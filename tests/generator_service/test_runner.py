@@ -120,7 +120,9 @@ async def test_other_tenants_never_meet(begin: Begin, tiny: Tiny) -> None:
     assert (other.reuse, other.denoise_steps) == (Reuse.NONE, 4)
 
 
-async def test_cancel_takes_effect_within_one_step_and_asking_again_opens_a_new_run(begin: Begin, store: Store, tiny: Tiny) -> None:
+async def test_cancel_takes_effect_within_one_step_and_asking_again_opens_a_new_run(
+    begin: Begin, store: Store, tiny: Tiny
+) -> None:
     runner, request = await begin(), tiny(steps=LONG)
     run, _ = await runner.submit(request)
     await until(run, Stage.DENOISE, 3)
@@ -192,7 +194,9 @@ async def test_a_full_queue_says_so_and_stores_nothing(begin: Begin, store: Stor
 
 
 @pytest.mark.parametrize("file", ["video.mp4", "report.json"])
-async def test_a_damaged_video_is_made_again_from_its_latents(begin: Begin, tiny: Tiny, tmp_path: Path, file: str) -> None:
+async def test_a_damaged_video_is_made_again_from_its_latents(
+    begin: Begin, tiny: Tiny, tmp_path: Path, file: str
+) -> None:
     runner = await begin()
     first = await finished(runner, tiny())
     stored = tmp_path / "store" / tiny().name / file
@@ -211,7 +215,9 @@ async def test_damaged_latents_are_made_again(begin: Begin, tiny: Tiny, tmp_path
     assert (again.reuse, again.denoise_steps) == (Reuse.NONE, 4)
 
 
-async def test_a_store_that_goes_away_fails_the_run_and_the_next_one_works(begin: Begin, tiny: Tiny, tmp_path: Path) -> None:
+async def test_a_store_that_goes_away_fails_the_run_and_the_next_one_works(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
     runner = await begin()
     run, _ = await runner.submit(tiny(steps=12))
     await until(run, Stage.DENOISE, 1)

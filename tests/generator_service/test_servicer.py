@@ -10,16 +10,13 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from generator_service.app import SERVICE, running
+from generator_service.app import running
 from generator_service.engine import Engine
 from generator_service.settings import Settings
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 from reelgate.rpc import errors
-from reelgate.rpc.config import ChannelConfig
-from reelgate.rpc.identity import Identity, enter
 from reelgate.rpc.status import from_rpc_error
 
 TINY: dict[str, Any] = {"width": 32, "height": 32, "frames": 5, "steps": 4}
@@ -52,3 +49,187 @@ async def refused(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest) 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await made(stub, request)
     return from_rpc_error(caught.value)
+
+
+async def test_a_video_from_the_first_message_to_the_last_byte(stub: GeneratorServiceStub) -> None:
+    messages = await made(stub, ask(seed=5))
+    assert messages[0].WhichOneof("event") == "accepted"
+    accepted, video = messages[0].accepted, messages[-1].video
+    assert (accepted.name, accepted.settings.frames, accepted.settings.guidance_scale) == (video.name, 5, 4.0)
+    assert [m.progress.step for m in messages if m.progress.stage == pb.STAGE_DENOISE] == [1, 2, 3, 4]
+    assert (video.state, video.media_type) == (pb.VIDEO_STATE_DONE, "video/mp4")
+    assert (video.report.steps_run, video.report.steps_reused, video.report.cached) == (4, 0, False)
+    assert video.report.device_time.denoise_ms > 0
+    assert video.report.prompt_tokens > 0
+    assert set(video.report.versions) == {"torch", "diffusers"}
+    pieces = [piece async for piece in stub.DownloadVideo(pb.DownloadVideoRequest(name=video.name))]
+    data = b"".join(piece.data for piece in pieces)
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (video.size_bytes, video.sha256)
+    rest = [piece async for piece in stub.DownloadVideo(pb.DownloadVideoRequest(name=video.name, offset=100))]
+    assert (rest[0].offset, b"".join(piece.data for piece in rest)) == (100, data[100:])
+    found = (await stub.GetVideo(pb.GetVideoRequest(name=video.name))).video
+    assert found == video
+    cancelled = await stub.CancelVideo(pb.CancelVideoRequest(name=video.name))
+    assert cancelled.video.state == pb.VIDEO_STATE_DONE
+
+
+async def test_asking_again_reuses_and_another_finish_decodes(stub: GeneratorServiceStub) -> None:
+    first = (await made(stub, ask()))[-1].video
+    again = (await made(stub, ask()))[-1].video
+    assert (again.sha256, again.report.cached, again.report.steps_run) == (first.sha256, True, 0)
+    marked = ask()
+    marked.post_processing.watermark = "Acme"
+    other = (await made(stub, marked))[-1].video
+    assert (other.take, other.report.steps_run, other.report.steps_reused) == (first.take, 0, 4)
+    assert other.sha256 != first.sha256
+
+
+async def test_leaving_does_not_stop_the_run_and_coming_back_attaches(stub: GeneratorServiceStub) -> None:
+    call = stub.GenerateVideo(ask(steps=60))
+    accepted = (await call.read()).accepted
+    call.cancel()
+    state = (await stub.GetVideo(pb.GetVideoRequest(name=accepted.name))).video.state
+    assert state == pb.VIDEO_STATE_RUNNING
+    back = await made(stub, ask(steps=60))
+    assert back[0].accepted.attached
+    assert back[-1].video.report.steps_run == 60
+
+
+async def test_cancel_ends_every_attached_stream(stub: GeneratorServiceStub) -> None:
+    call = stub.GenerateVideo(ask(steps=100))
+    name = (await call.read()).accepted.name
+    cancelled = await stub.CancelVideo(pb.CancelVideoRequest(name=name))
+    assert cancelled.video.state == pb.VIDEO_STATE_CANCELLED
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in call:
+            pass
+    assert (caught.value.code(), from_rpc_error(caught.value).reason) == (grpc.StatusCode.ABORTED, "VIDEO_CANCELLED")
+    assert (await stub.CancelVideo(pb.CancelVideoRequest(name=name))).video.state == pb.VIDEO_STATE_CANCELLED
+
+
+async def test_a_full_queue_says_when_to_come_back(stub: GeneratorServiceStub) -> None:
+    calls = [stub.GenerateVideo(ask(steps=100, seed=seed)) for seed in range(3)]
+    names = []
+    for call in calls:
+        names.append((await call.read()).accepted.name)
+        await call.read()
+    error = await refused(stub, ask(seed=9))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "QUEUE_FULL")
+    assert error.retry_after
+    for name in reversed(names):
+        await stub.CancelVideo(pb.CancelVideoRequest(name=name))
+
+
+async def test_the_model_says_what_it_is(stub: GeneratorServiceStub, engine: Engine) -> None:
+    model = await stub.GetModel(pb.GetModelRequest())
+    tier = model.tiers[0]
+    assert (model.default_tier, [each.name for each in model.tiers]) == ("embedded", ["embedded"])
+    assert tier.tokenizer_fingerprint == engine.tokenizer_fingerprint
+    assert (tier.limits.max_prompt_tokens, tier.defaults.steps, tier.default_post_processing.fps) == (512, 16, 8)
+    assert "shape" in tier.description
+
+
+async def test_what_the_tier_cannot_draw_is_said_once(stub: GeneratorServiceStub) -> None:
+    messages = await made(stub, ask("a dog that surfs", steps=1))
+    assert len(messages[0].accepted.warnings) == 1
+    assert messages[-1].video.state == pb.VIDEO_STATE_DONE
+    assert not (await made(stub, ask(steps=1)))[0].accepted.warnings
+
+
+async def test_a_duration_is_rounded_up_and_the_reply_says_to_what(stub: GeneratorServiceStub) -> None:
+    request = ask(frames=0, steps=1)
+    request.settings.duration.CopyFrom(Duration(nanos=750_000_000))
+    assert (await made(stub, request))[0].accepted.settings.frames == 9
+
+
+INVALID: list[tuple[dict[str, Any], str]] = [
+    ({"frames": 16}, "settings.frames"),
+    ({"width": 100, "height": 100}, "settings.width"),
+    ({"width": 32, "height": 0}, "settings.height"),
+    ({"seed": -1}, "settings.seed"),
+    ({"guidance_scale": float("nan")}, "settings.guidance_scale"),
+    ({"guidance_scale_2": 0.5}, "settings.guidance_scale_2"),
+    ({"duration": Duration(seconds=1)}, "settings.duration"),
+    ({"frames": 0, "duration": Duration(seconds=-1)}, "settings.duration"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field"), INVALID, ids=str)
+async def test_a_broken_field_rule_is_named(stub: GeneratorServiceStub, changes: dict[str, Any], field: str) -> None:
+    error = await refused(stub, ask(**changes))
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert field in [violation.subject for violation in error.violations]
+
+
+@pytest.mark.parametrize("prompt", ["", " \n ", "\x01\x02", "\u200b"])
+async def test_a_prompt_of_nothing_is_refused(stub: GeneratorServiceStub, prompt: str) -> None:
+    error = await refused(stub, ask(prompt))
+    assert (error.code, error.violations[0].subject) == (grpc.StatusCode.INVALID_ARGUMENT, "prompt")
+
+
+@pytest.mark.parametrize("changes", [{"width": 4096, "height": 4096}, {"frames": 1001}, {"steps": 100_000}], ids=str)
+async def test_what_is_over_the_tiers_limits_is_too_large(stub: GeneratorServiceStub, changes: dict[str, int]) -> None:
+    error = await refused(stub, ask(**changes))
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE")
+    assert error.metadata["limit"]
+
+
+async def test_a_prompt_over_the_window_is_refused_with_both_counts(stub: GeneratorServiceStub) -> None:
+    error = await refused(stub, ask("circle " * 600))
+    assert (error.reason, error.metadata) == ("PROMPT_TOKENS_EXCEEDED", {"tokens": "600", "limit": "511"})
+    fitting = await made(stub, ask("circle " * 511, steps=1))
+    assert fitting[-1].video.report.prompt_tokens == 511
+
+
+async def test_other_refusals(stub: GeneratorServiceStub) -> None:
+    unknown = await refused(stub, ask(tier="imax"))
+    assert (unknown.code, unknown.resource and unknown.resource.kind) == (grpc.StatusCode.NOT_FOUND, "tier")
+    stranger = ask()
+    stranger.tokenizer_fingerprint = "f" * 64
+    error = await refused(stub, stranger)
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOKENIZER_MISMATCH")
+    marked = ask()
+    marked.post_processing.watermark = "水印"
+    assert (await refused(stub, marked)).violations[0].subject == "post_processing.watermark"
+    storyboard = ask()
+    storyboard.segments.add(prompt="more", frames=5)
+    assert (await refused(stub, storyboard)).violations[0].subject == "segments"
+    assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
+
+
+async def test_another_tenants_video_does_not_exist(stub: GeneratorServiceStub) -> None:
+    """Without a token file the caller has every role, "gate" too, and may so ask for other tenants."""
+    request = ask()
+    request.tenant = "acme"
+    name = (await made(stub, request))[-1].video.name
+    calls = [
+        stub.GetVideo(pb.GetVideoRequest(name=name)),
+        stub.CancelVideo(pb.CancelVideoRequest(name=name)),
+        stub.DownloadVideo(pb.DownloadVideoRequest(name=name)).read(),
+        stub.GetVideo(pb.GetVideoRequest(name=NOBODYS, tenant="acme")),
+    ]
+    for call in calls:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert (await stub.GetVideo(pb.GetVideoRequest(name=name, tenant="acme"))).video.name == name
+
+
+@pytest.mark.parametrize("name", ["", "videos/", "videos/../../etc/passwd", "takes/" + "0" * 64])
+async def test_a_name_that_is_none_is_refused(stub: GeneratorServiceStub, name: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetVideo(pb.GetVideoRequest(name=name))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_offset_past_the_end_is_refused(stub: GeneratorServiceStub) -> None:
+    name = (await made(stub, ask(steps=1)))[-1].video.name
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.DownloadVideo(pb.DownloadVideoRequest(name=name, offset=1 << 40)).read()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_is_not_built_is_unimplemented(stub: GeneratorServiceStub) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.ListVideos(pb.ListVideosRequest())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

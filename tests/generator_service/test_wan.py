@@ -1,0 +1,53 @@
+"""Loading, and the names of what decides bits."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from generator_service import wan
+from generator_service.tier import Tier
+
+
+def test_the_embedded_layout_loads_as_a14b_does(components: wan.Components) -> None:
+    assert components.transformer_2 is not None
+    assert components.boundary_ratio == 0.875
+    assert not components.transformer.training
+    assert next(components.vae.parameters()).dtype is torch.float32
+
+
+def test_the_fingerprint_follows_the_content_and_nothing_else(model_folder: Path, tmp_path: Path) -> None:
+    first = wan.fingerprint(model_folder)
+    copy = shutil.copytree(model_folder, tmp_path / "model")
+    (copy / "README.md").write_text("a model card")
+    assert wan.fingerprint(copy) == first
+    found = {first}
+    for part in ("transformer_2/diffusion_pytorch_model.safetensors", "tokenizer/spiece.model", "model_index.json"):
+        (copy / part).write_bytes((copy / part).read_bytes() + b" ")
+        found.add(wan.fingerprint(copy))
+    assert len(found) == 4
+
+
+def test_settings_that_change_bits_change_the_execution(components: wan.Components, tier: Tier) -> None:
+    def named(**changes: object) -> str:
+        changed = tier.model_copy(update=changes)
+        boundary = changed.boundary_ratio or components.boundary_ratio
+        return wan.execution(components.weights, changed, boundary, components.scheduler, components.device)
+
+    assert named() == components.execution
+    assert named(guidance=9.0) == components.execution
+    assert len({named(), named(dtype="bfloat16"), named(boundary_ratio=0.5), named(max_sequence_length=256)}) == 4
+
+
+def test_the_tiers_shift_stands_instead_of_the_models(tier: Tier) -> None:
+    shifted = wan.load(tier.model_copy(update={"flow_shift": 12.0}), torch.device("cpu"))
+    assert shifted.scheduler.config["flow_shift"] == 12.0
+
+
+@pytest.mark.parametrize("model", ["/nowhere/at/all", "nowhere", "a/b/c"])
+def test_a_model_that_is_nowhere_is_refused_before_the_network_is_asked(model: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        wan.resolve(model)
