@@ -4,17 +4,20 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from google.protobuf.json_format import MessageToDict
 
+from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import ReelgateError
 
 from . import tokens
-from .core import POLICIES, Prepared, Request
+from .convert import prepared_of
+from .core import POLICIES, Request
 from .pipeline import Line
+from .remote import ask
 from .settings import embedded_tokenizer
 
 Answer = dict[str, Any]
@@ -62,25 +65,25 @@ def local(tokenizer: Path, options: dict[str, Any]) -> Callable[[str], Answer]:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--tokenizer") from error
     rest = {name: value for name, value in options.items() if name != "policy"}
-    return lambda text: answer_of(line.prepare(Request(text=text, policy=POLICIES[options["policy"]], **rest)))
+    policy = POLICIES[options["policy"]]
+    return lambda text: answer_of(prepared_of(line.prepare(Request(text=text, policy=policy, **rest)), tier=""))
 
 
 def remote(server: str, options: dict[str, Any]) -> Callable[[str], Answer]:
     """The line of the service at ``server``."""
-    from .remote import ask  # gRPC is not needed offline
-
-    return lambda text: asyncio.run(ask(server, text, **options))
+    return lambda text: answer_of(asyncio.run(ask(server, text, **options)))
 
 
-def answer_of(prepared: Prepared) -> Answer:
-    """What the line made, as JSON has it."""
-    receipt = asdict(prepared.receipt)
+def answer_of(prepared: pb.PreparedPrompt) -> Answer:
+    """What the line made, with the receipt as the contract's JSON."""
     return {
         "prompt": prepared.prompt,
-        "negative_prompt": prepared.negative,
+        "negative_prompt": prepared.negative_prompt,
         "tokens_before": prepared.receipt.tokens_before,
         "tokens_after": prepared.receipt.tokens_after,
-        "receipt": receipt,
+        "receipt": MessageToDict(
+            prepared.receipt, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        ),
     }
 
 
@@ -88,20 +91,21 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
     """Print one prompt; the exit code."""
     try:
         result = answer(text)
-    except ReelgateError as refusal:
-        print(f"{refusal.reason}: {refusal}", file=sys.stderr)
+    except ReelgateError as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
         return 0
     print(result["prompt"])
     receipt = result["receipt"]
+    fidelity = receipt["fidelity"]
     print(
-        f"{result['tokens_before']} -> {result['tokens_after']} tokens (at most {receipt['target']}), "
-        f"{receipt['method']}, {receipt['fidelity']['verdict']}",
+        f"{result['tokens_before']} -> {result['tokens_after']} tokens (at most {receipt['target_tokens']}), "
+        f"{fidelity['rung']}, {'faithful' if fidelity['passed'] else 'below the floor'}",
         file=sys.stderr,
     )
-    for reason in receipt["fidelity"]["reasons"]:
+    for reason in fidelity["reasons"]:
         print(f"  lost {reason}", file=sys.stderr)
     return 0
 
@@ -109,7 +113,7 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
 def many(source: Path, target: Path, answer: Callable[[str], Answer]) -> int:
     """Every line of ``source``; a line that fails is written with its error. The exit code: 1 when any did."""
     failed = done = 0
-    with target.open("w", encoding="utf-8") as out:
+    with target.open("w", encoding="utf-8", errors="backslashreplace") as out:
         for number, raw in enumerate(lines(source), 1):
             row: dict[str, Any] = {"id": number}
             try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reelgate.rpc.errors import FidelityError, InvalidFieldError, PromptTokensExceededError
+from reelgate.rpc.errors import FidelityError, InvalidFieldError, NotFoundError, PromptTokensExceededError
 
 from . import clean, fidelity, fit, template
 from .core import (
@@ -216,6 +216,8 @@ def check(request: Request, original: str) -> None:
             raise InvalidFieldError.of(name, f"has {len(text)} characters, at most {TEXT_MAX} are read")
         if SURROGATE.search(text):
             raise InvalidFieldError.of(name, "is not valid Unicode: it has lone surrogates")
+    if request.template not in template.TEMPLATES:
+        raise NotFoundError.of("template", request.template)
     if not original.strip():
         raise InvalidFieldError.of("text", "the prompt is empty")
     if len(request.keywords) > KEYWORDS_MAX:

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     bart: str = ""
     """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
     bart_beams: Annotated[int, Field(ge=1, le=16)] = 4
-    workers_queue: Annotated[int, Field(ge=1)] = 64
+    worker_queue: Annotated[int, Field(ge=1)] = 64
     """Long prompts (and all, with BART) that may wait for the one worker before callers are told to come back."""
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0
     """Pause between looks at the generator while it cannot be reached."""

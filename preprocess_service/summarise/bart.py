@@ -34,13 +34,17 @@ class Bart:
 
     def shorten(self, text: str, ratio: float) -> str:
         """``text`` in about ``ratio`` (bounded to 0.6..0.8) of its tokens. Raises ``ValueError`` past the window."""
+        return str(self._tokenizer.decode(self.ids(text, ratio), skip_special_tokens=True)).strip()
+
+    def ids(self, text: str, ratio: float) -> list[int]:
+        """The token ids that ``shorten`` decodes, marks included."""
         with self._turn, self._inference():
             inputs = self._tokenizer(text, return_tensors="pt")
             size = int(inputs["input_ids"].shape[1])
             if size > min(WINDOW, int(self._model.config.max_position_embeddings)):
                 raise ValueError(f"{size} tokens do not fit BART's window")
             shortest, longest = lengths(size, ratio)
-            ids = self._model.generate(
+            made = self._model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
                 num_beams=self._beams,
@@ -51,7 +55,7 @@ class Bart:
                 no_repeat_ngram_size=3,
                 early_stopping=True,
             )
-            return str(self._tokenizer.decode(ids[0], skip_special_tokens=True)).strip()
+            return [int(token) for token in made[0]]
 
 
 def lengths(size: int, ratio: float) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from ..core import Change, Edit, Prompt
 from ..protect import Span
 from ..tokens import Tokenizer
 from . import lexicon
-from .units import IS_CJK, SENTENCE_END, Chunk, Word, chunks_of, spread_costs, suffixes, words_of
+from .units import IS_CJK, SENTENCE_END, Chunk, Word, chunks_of, modifies, spread_costs, suffixes, words_of
 from .values import weigh
 
 STAGE = "summarise"
@@ -155,8 +155,21 @@ def _word_candidates(words: Sequence[Word], chunk: Chunk) -> list[Candidate]:
         if not _is_droppable(word):
             continue
         glue = 0.0005 + (0.002 if chunk.sentence == 0 else 0.0)
-        out.append(Candidate(glue if word.lower in DROPPABLE else word.value / max(word.cost, 0.5), i, i + 1))
+        density = glue if word.lower in DROPPABLE else word.value / max(word.cost, 0.5)
+        out.append(Candidate(density, *_with_its_and(words, chunk, i)))
     return out
+
+
+def _with_its_and(words: Sequence[Word], chunk: Chunk, i: int) -> tuple[int, int]:
+    """A modifier goes with the ``and`` that ties it to the next or the last one: ``a beautiful and | stunning | ball``."""
+
+    def tied(at: int, other: int) -> bool:
+        inside = chunk.first <= min(at, other) and max(at, other) < chunk.last
+        return inside and words[at].lower in ("and", "or") and not words[at].pinned and modifies(words[other])
+
+    if tied(i + 1, i + 2):
+        return i, i + 2
+    return (i - 1, i + 1) if tied(i - 1, i - 2) else (i, i + 1)
 
 
 def _choose(words: Sequence[Word], candidates: Sequence[Candidate], target: int) -> list[bool]:

@@ -134,16 +134,17 @@ def _starts_chunk(words: Sequence[Word], i: int) -> bool:
     opens = word.lower in lexicon.PARTICIPLES or (
         word.lower.endswith("ing") and len(word.lower) > 5 and word.lower not in lexicon.NOUNS_IN_ING
     )
-    return opens and not before.mark and before.lower not in lexicon.FUNCTION and not _modifies(before)
+    return opens and not before.mark and before.lower not in lexicon.FUNCTION and not modifies(before)
 
 
-def _modifies(word: Word) -> bool:
+def modifies(word: Word) -> bool:
+    """Does the word only describe the next one?"""
     return word.lower in lexicon.FILLER or word.lower in lexicon.COLOURS or word.lower.endswith("ly")
 
 
 def _joins_adjectives(words: Sequence[Word], i: int) -> bool:
     """In ``plush, cream-colored couch`` the comma separates two adjectives, not two clauses."""
-    return i >= 2 and words[i - 1].lower == "," and _modifies(words[i - 2])
+    return i >= 2 and words[i - 1].lower == "," and modifies(words[i - 2])
 
 
 def spread_costs(words: Sequence[Word], tokens: Sequence[tuple[int, int]]) -> None:

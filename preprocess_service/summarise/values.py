@@ -21,6 +21,9 @@ REPEATED = 0.05
 """Factor for the second and every later mention: the first one carries the word."""
 CHARACTER = 0.5
 """Factor for one Chinese character, which is about half a word."""
+COMMENT = 0.2
+"""Factor for a clause that only comments: ``creating a serene atmosphere``."""
+HOLLOW = lexicon.FUNCTION | lexicon.META_VERBS | lexicon.ABSTRACT | lexicon.FILLER | lexicon.LIGHT
 
 
 def weigh(words: Sequence[Word], chunks: Sequence[Chunk]) -> None:
@@ -35,6 +38,13 @@ def weigh(words: Sequence[Word], chunks: Sequence[Chunk]) -> None:
             cjk = IS_CJK.match(word.lower) is not None
             word.value = value * (CHARACTER if cjk else REPEATED if word.stem in seen else 1.0)
             seen.add(word.stem)
+        if _comments(words[chunk.first : chunk.last]):
+            for word in words[chunk.first : chunk.last]:
+                word.value *= COMMENT
+
+
+def _comments(words: Sequence[Word]) -> bool:
+    return words[0].lower in lexicon.META_VERBS and all(word.mark or word.lower in HOLLOW for word in words)
 
 
 def _chance(word: Word, chunk: Chunk, said: int) -> float:

@@ -1,0 +1,95 @@
+"""The service: start, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
+from reelgate.rpc.config import ChannelConfig, ServerConfig
+from reelgate.rpc.server import Server, stop_event
+
+from . import tokens
+from .generator import Generator
+from .pipeline import Line, Rewriter
+from .servicer import PreprocessServicer
+from .settings import Settings
+from .worker import Worker
+
+SERVICE = "reelgate.preprocess.v1.PreprocessService"
+
+
+@dataclass(kw_only=True)
+class App:
+    """A running service. ``ready`` is set while the generator can be reached and counts as we do."""
+
+    server: Server
+    generator: Generator
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def changed(self, is_open: bool) -> None:
+        """The generator came or went."""
+        await self.server.set_serving(is_open)
+        (self.ready.set if is_open else self.ready.clear)()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[App]:
+    """The service for as long as the block lasts; it drains when the block ends. Raises ``ValueError`` for bad settings."""
+    lines = load_lines(settings)
+    channel = ChannelConfig(target=settings.generator, token=settings.generator_token or None, attempts=1)
+    fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
+    generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
+    worker = Worker(queue=settings.worker_queue)
+    # What is not built is answered by the base class, which the stubs call abstract.
+    servicer = PreprocessServicer(settings, lines, generator, worker)  # type: ignore[abstract]
+    config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
+    server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
+    app = App(server=server, generator=generator)
+    await server.start()
+    watching = asyncio.create_task(generator.watch(app.changed))
+    try:
+        yield app
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await server.stop()
+        worker.close()
+        await generator.close()
+
+
+def load_lines(settings: Settings) -> dict[str, Line]:
+    """One line a tier. torch is imported only when a BART is configured."""
+    rewriter: Rewriter | None = None
+    if settings.bart:
+        from .summarise.bart import Bart
+
+        rewriter = Bart(settings.bart, beams=settings.bart_beams)
+    if settings.default_tier not in settings.tokenizers:
+        raise ValueError(f"no tokenizer is configured for the default tier {settings.default_tier!r}")
+    return {tier: Line(tokenizer=tokens.load(path), rewriter=rewriter) for tier, path in settings.tokenizers.items()}
+
+
+async def main(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Standard output tells a parent process the address, and when we are ready."""
+    stop = stop_event()
+    async with running(settings) as app:
+        host = settings.address.rpartition(":")[0]
+        say("listening", address=f"{host}:{app.server.port}")
+        stopped = asyncio.create_task(stop.wait())
+        ready = asyncio.create_task(app.ready.wait())
+        await asyncio.wait((stopped, ready), return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            say("ready")
+        ready.cancel()
+        await stopped
+
+
+def say(event: str, **fields: str) -> None:
+    """One JSON line on standard output."""
+    print(json.dumps({"event": event, **fields}), flush=True)  # noqa: T201 - a parent process reads it

@@ -1,0 +1,112 @@
+"""The typed client of the other side, and the watch over whether it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+import grpc
+
+from reelgate.generator.v1 import generator_pb2 as pb
+from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
+from reelgate.rpc.channel import connect
+from reelgate.rpc.config import ChannelConfig
+from reelgate.rpc.errors import GeneratorUnavailableError, NotFoundError, ReelgateError, TokenizerMismatchError
+from reelgate.rpc.status import typed_errors
+
+log = logging.getLogger(__name__)
+PROBE_TIMEOUT = 5.0
+
+
+class Generator:
+    """One generator. Make it inside the running loop. Every method raises the errors of reelgate.rpc.errors.
+
+    Deadline and request id of the call under way are passed on by the channel. ``fingerprints`` (tier -> sha256) are those
+    of our own tokenizers; a tier is open once the generator counts with the same one.
+    """
+
+    def __init__(self, config: ChannelConfig, fingerprints: Mapping[str, str], *, probe_seconds: float) -> None:
+        self._channel = connect(config)
+        self._stub = GeneratorServiceStub(self._channel)
+        self._fingerprints = dict(fingerprints)
+        self._probe_seconds = probe_seconds
+        self._theirs: dict[str, str] | None = None
+
+    @property
+    def open_tiers(self) -> frozenset[str]:
+        """Tiers that both sides count alike; none while the generator cannot be reached."""
+        theirs = self._theirs or {}
+        return frozenset(tier for tier, ours in self._fingerprints.items() if theirs.get(tier) == ours)
+
+    def admit(self, tier: str) -> None:
+        """Raise unless a request for ``tier`` can be forwarded now."""
+        if self._theirs is None:
+            raise GeneratorUnavailableError("the generator cannot be reached")
+        if tier not in self._theirs:
+            raise NotFoundError.of("tier", tier)
+        if tier not in self.open_tiers:
+            raise TokenizerMismatchError(f"the generator counts with another tokenizer for the tier {tier}")
+
+    async def watch(self, changed: Callable[[bool], Awaitable[None]]) -> None:
+        """For ever: ask for the model whenever the connection changes, and tell ``changed`` whether any tier is open."""
+        while True:
+            await self._probe()
+            await changed(bool(self.open_tiers))
+            state = self._channel.get_state(try_to_connect=True)
+            steady = self._theirs is not None and state is grpc.ChannelConnectivity.READY
+            try:
+                # While connected only the connection's end wakes us; without it gRPC's own reconnecting, or the pause.
+                wait = self._channel.wait_for_state_change(state)
+                await asyncio.wait_for(wait, None if steady else self._probe_seconds)
+            except TimeoutError:
+                continue
+
+    async def _probe(self) -> None:
+        try:
+            with typed_errors(GeneratorUnavailableError):
+                model = await self._stub.GetModel(pb.GetModelRequest(), timeout=PROBE_TIMEOUT)
+        except ReelgateError as error:
+            if self._theirs is not None:
+                log.warning("generator lost", extra={"reason": error.reason})
+            self._theirs = None
+            return
+        if self._theirs is None:
+            log.info("generator found", extra={"tiers": [tier.name for tier in model.tiers]})
+        self._theirs = {tier.name: tier.tokenizer_fingerprint for tier in model.tiers}
+        for tier in self._fingerprints.keys() & self._theirs.keys() - self.open_tiers:
+            log.error("tokenizer mismatch", extra={"tier": tier})
+
+    async def generate(self, request: pb.GenerateVideoRequest) -> AsyncGenerator[pb.GenerateVideoResponse, None]:
+        """The events of a run. Leaving the iterator closes the stream and leaves the run alone."""
+        call = self._stub.GenerateVideo(request)
+        try:
+            with typed_errors(GeneratorUnavailableError):
+                async for event in call:
+                    yield event
+        finally:
+            call.cancel()
+
+    async def get(self, name: str, tenant: str) -> pb.Video:
+        """The state of one video."""
+        with typed_errors(GeneratorUnavailableError):
+            return (await self._stub.GetVideo(pb.GetVideoRequest(name=name, tenant=tenant))).video
+
+    async def cancel(self, name: str, tenant: str) -> pb.Video:
+        """Stop the run of one video."""
+        with typed_errors(GeneratorUnavailableError):
+            return (await self._stub.CancelVideo(pb.CancelVideoRequest(name=name, tenant=tenant))).video
+
+    async def download(self, name: str, tenant: str, offset: int) -> AsyncGenerator[pb.DownloadVideoResponse, None]:
+        """The bytes of one video from ``offset`` on."""
+        call = self._stub.DownloadVideo(pb.DownloadVideoRequest(name=name, tenant=tenant, offset=offset))
+        try:
+            with typed_errors(GeneratorUnavailableError):
+                async for part in call:
+                    yield part
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
