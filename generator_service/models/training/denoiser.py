@@ -21,7 +21,8 @@ from generator_service.models.training.captions import negative
 from generator_service.models.training.data import Latents, draw_caption, encode_clips, training_scenes
 from generator_service.models.training.judge import judge
 from generator_service.models.training.pads import collate, fold
-from generator_service.models.training.text import Reader, encode, tokenizer
+from generator_service.models.training.text import CLASSES, Reader, encode, tokenizer
+from generator_service.models.training.world import Scene
 
 STATE = "denoiser.pt"
 DROPPED = 0.10
@@ -39,10 +40,24 @@ class Captions:
         self.reader = reader.eval()
         rng = np.random.default_rng([seed, 3])
         every = training_scenes()
-        self.short = [self.states([draw_caption(s, rng, True) for _ in range(per_scene)]) for s in every]
-        self.long = [self.states([draw_caption(s, rng, False) for _ in range(per_scene // 4)]) for s in every]
+        self.short = [self.understood(s, [draw_caption(s, rng, True) for _ in range(per_scene)]) for s in every]
+        self.long = [self.understood(s, [draw_caption(s, rng, False) for _ in range(per_scene // 4)]) for s in every]
         self.empty = self.states([""])[0]
         self.nothing = self.states([negative(rng) for _ in range(40)])
+
+    @torch.no_grad()
+    def understood(self, scene: Scene, texts: list[str]) -> list[Tensor]:
+        """States of the captions that the encoder reads right: the denoiser should not learn its reader's mistakes."""
+        states = self.states(texts)
+        right = [
+            s
+            for s in states
+            if all(
+                int(head(s[-1]).argmax()) == CLASSES[k].index(getattr(scene, k))
+                for k, head in self.reader.heads.items()
+            )
+        ]
+        return right or states
 
     @torch.no_grad()
     def states(self, texts: list[str]) -> list[Tensor]:

@@ -22,6 +22,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # closures are not used here
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
             for p in group["params"]:
                 if p.grad is None:
                     continue
@@ -29,20 +30,25 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 velocity = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonal(p.grad.lerp(velocity, group["momentum"]).flatten(1))
-                scale = max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                p.add_(update.view_as(p), alpha=-group["lr"] * scale)
+                update = p.grad.lerp(velocity, group["momentum"]).flatten(1)
+                alike.setdefault((update.shape[0], update.shape[1]), []).append((p, update))
+            # Matrices of one shape go through the iteration together: many small products cost more than one batch.
+            for (rows, columns), members in alike.items():
+                scale = max(1.0, rows / columns) ** 0.5
+                for (p, _), update in zip(members, orthogonal(torch.stack([u for _, u in members])), strict=True):
+                    p.add_(update.view_as(p), alpha=-group["lr"] * scale)
 
 
 def orthogonal(g: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix to ``g`` (rows, columns), up to the loose tolerance that Muon needs."""
+    """The nearest semi-orthogonal matrix to each of ``g`` (n, rows, columns), up to the loose tolerance that Muon needs."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g if g.shape[0] <= g.shape[1] else g.T
-    x = x / (x.norm() + 1e-7)
+    wide = g.shape[-2] <= g.shape[-1]
+    x = g if wide else g.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if g.shape[0] <= g.shape[1] else x.T
+    return x if wide else x.mT
 
 
 def optimizers(model: nn.Module, lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:

@@ -6,6 +6,7 @@ So the denoiser can read the whole scene from any token. ``python -m generator_s
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "motion": MOTIONS,
     "background": tuple(BACKGROUNDS),
 }
+MIRROR = {"left": "right", "right": "left", "up": "down", "down": "up"}
 END = 1
 LONGEST = 160
 
@@ -65,18 +67,26 @@ def encode(processor: sentencepiece.SentencePieceProcessor, texts: list[str]) ->
 
 
 def batch(rng: np.random.Generator, count: int, short: bool) -> tuple[list[str], dict[str, Tensor]]:
-    """Captions and the class of each attribute; the last class stands for "not said"."""
+    """Captions and the class of each attribute; the last class stands for "not said".
+
+    Scenes come in pairs that differ in the direction alone, said in the same words: only their order tells them apart.
+    """
     every = training_scenes()
     texts: list[str] = []
     labels: list[Scene | None] = []
-    for index in rng.integers(len(every), size=count):
+    for index in rng.integers(len(every), size=count // 2):
         blank = rng.random()
         if blank < 0.06:
             texts.append(negative(rng) if blank < 0.03 else plain_filler(rng))
             labels.append(None)
-        else:
-            texts.append(draw_caption(every[index], rng, short))
-            labels.append(every[index])
+        scene = every[index]
+        if scene.motion not in MIRROR and rng.random() < 0.4:
+            scene = dataclasses.replace(scene, motion=str(rng.choice(list(MIRROR))))
+        twin = dataclasses.replace(scene, motion=MIRROR.get(scene.motion, scene.motion))
+        seed = int(rng.integers(2**31))
+        for one in (scene, twin):
+            texts.append(draw_caption(one, np.random.default_rng(seed), short))
+            labels.append(one)
     targets = {
         k: torch.tensor([len(names) if s is None else names.index(getattr(s, k)) for s in labels])
         for k, names in CLASSES.items()

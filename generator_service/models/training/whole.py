@@ -7,6 +7,8 @@ convolution over time equals one 2D convolution over three stacked frames, so a 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
@@ -74,7 +76,7 @@ def _conv(conv: WanCausalConv3d, x: Tensor, t: int) -> Tensor:
     return F.conv2d(x, weight, conv.bias, padding=(conv._padding[2], conv._padding[0]))
 
 
-def _norm(norm: nn.Module, x: Tensor) -> Tensor:
+def _norm(norm: Any, x: Tensor) -> Tensor:
     return F.normalize(x, dim=1) * norm.scale * norm.gamma.reshape(1, -1, 1, 1)
 
 
@@ -84,7 +86,7 @@ def _block(block: WanResidualBlock, x: Tensor, t: int) -> Tensor:
     return _conv(block.conv2, F.silu(_norm(block.norm2, x)), t) + shortcut
 
 
-def _mid(mid: nn.Module, x: Tensor, t: int) -> Tensor:
+def _mid(mid: Any, x: Tensor, t: int) -> Tensor:
     x = _block(mid.resnets[0], x, t)
     for attention, resnet in zip(mid.attentions, mid.resnets[1:], strict=True):
         x = _block(resnet, _attend(attention, x), t)

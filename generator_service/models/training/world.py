@@ -86,12 +86,13 @@ def sample_clip(scene: Scene, rng: np.random.Generator) -> Clip:
     )
 
 
-def distance(shape: str, x: Array, y: Array, radius: Array | float) -> Array:
+def distance(shape: str, x: Array, y: Array, radius: float) -> Array:
     """Signed distance in pixels to a shape centred on the origin, negative inside."""
+    from_center: Array = np.hypot(x, y)
     if shape == "circle":
-        return np.hypot(x, y) - radius
+        return from_center - radius
     if shape == "ring":
-        return np.abs(np.hypot(x, y) - 0.74 * radius) - 0.26 * radius
+        return np.abs(from_center - 0.74 * radius) - 0.26 * radius
     if shape == "cross":
         return np.minimum(_box(x, y, radius, 0.34 * radius), _box(x, y, 0.34 * radius, radius))
     if shape == "bar":
@@ -99,7 +100,7 @@ def distance(shape: str, x: Array, y: Array, radius: Array | float) -> Array:
     raise ValueError(f"no such shape: {shape}")
 
 
-def _box(x: Array, y: Array, half_width: Array | float, half_height: Array | float) -> Array:
+def _box(x: Array, y: Array, half_width: float, half_height: float) -> Array:
     qx, qy = np.abs(x) - half_width, np.abs(y) - half_height
     outside = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0))
     return outside + np.minimum(np.maximum(qx, qy), 0)
