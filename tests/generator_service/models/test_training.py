@@ -100,5 +100,5 @@ def test_noise_levels_stay_in_their_expert_span() -> None:
 
 def test_orthogonal_update_has_singular_values_near_one() -> None:
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonal(torch.randn(40, 90)))
+    values = torch.linalg.svdvals(orthogonal(torch.randn(3, 40, 90)))
     assert 0.5 < float(values.min()) <= float(values.max()) < 1.5
