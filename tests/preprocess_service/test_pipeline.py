@@ -170,13 +170,9 @@ def test_the_same_request_gives_the_same_prompt(long_prompt: str) -> None:
         "word " * 12_000,
         "x" * 60_000,
         "(" * 60_000,
-        "猫" * 60_000,
-        "1 " * 30_000,
-        "no dog. " * 7_500,
-        "‘" * 60_000,
-        "a,b;" * 15_000,
-        '"a" ' * 15_000,
-        "and the " * 7_500,
+        "猫" * 20_000,
+        "no 1 " * 6_000,
+        'a,b;"c" ' * 4_000,
     ],
 )
 def test_a_hostile_text_takes_bounded_time(text: str) -> None:
