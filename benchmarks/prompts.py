@@ -124,7 +124,7 @@ def faulty(text: str, prompt: str, count: int, line: Line, marks: bool) -> Itera
         yield "U+FFFD"
     if BROKEN.search(prompt) and not BROKEN.search(text):
         yield f"broken punctuation {prompt!r}"
-    for left, right in PAIRED:
+    for left, right in map(tuple, PAIRED):
         if prompt.count(left) != prompt.count(right) and text.count(left) == text.count(right):
             yield f"unpaired {left}{right}"
 
