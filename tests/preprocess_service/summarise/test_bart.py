@@ -14,7 +14,6 @@ from preprocess_service.pipeline import Line
 from preprocess_service.settings import embedded_tokenizer
 from preprocess_service.summarise.bart import Bart, lengths
 
-
 # The first import of torch and transformers can take minutes on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 
