@@ -80,7 +80,7 @@ async def test_the_life_of_the_process(start: Start) -> None:
             await call.read()
         process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.aio.AioRpcError) as late:
-            async for _ in call:
+            while await call.read() is not grpc.aio.EOF:
                 pass
         assert from_rpc_error(late.value).reason == "GENERATOR_UNAVAILABLE"
     assert await process.wait() == 0

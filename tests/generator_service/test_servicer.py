@@ -101,7 +101,7 @@ async def test_cancel_ends_every_attached_stream(stub: GeneratorServiceStub) -> 
     cancelled = await stub.CancelVideo(pb.CancelVideoRequest(name=name))
     assert cancelled.video.state == pb.VIDEO_STATE_CANCELLED
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async for _ in call:
+        while await call.read() is not grpc.aio.EOF:
             pass
     assert (caught.value.code(), from_rpc_error(caught.value).reason) == (grpc.StatusCode.ABORTED, "VIDEO_CANCELLED")
     assert (await stub.CancelVideo(pb.CancelVideoRequest(name=name))).video.state == pb.VIDEO_STATE_CANCELLED
