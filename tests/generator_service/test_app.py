@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -61,6 +62,11 @@ async def health(channel: grpc.aio.Channel) -> int:
     return int((await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE))).status)
 
 
+async def to_end(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
 @SLOW
 async def test_the_life_of_the_process(start: Start) -> None:
     """It answers before torch is there, is ready after a canary, and stops a long run between two steps."""
@@ -80,8 +86,7 @@ async def test_the_life_of_the_process(start: Start) -> None:
             await call.read()
         process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.aio.AioRpcError) as late:
-            while await call.read() is not grpc.aio.EOF:
-                pass
+            await to_end(call)
         assert from_rpc_error(late.value).reason == "GENERATOR_UNAVAILABLE"
     assert await process.wait() == 0
 

@@ -45,6 +45,11 @@ async def made(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest) -> 
     return [message async for message in stub.GenerateVideo(request)]
 
 
+async def to_end(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
 async def refused(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest) -> errors.ReelgateError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await made(stub, request)
@@ -101,8 +106,7 @@ async def test_cancel_ends_every_attached_stream(stub: GeneratorServiceStub) -> 
     cancelled = await stub.CancelVideo(pb.CancelVideoRequest(name=name))
     assert cancelled.video.state == pb.VIDEO_STATE_CANCELLED
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        while await call.read() is not grpc.aio.EOF:
-            pass
+        await to_end(call)
     assert (caught.value.code(), from_rpc_error(caught.value).reason) == (grpc.StatusCode.ABORTED, "VIDEO_CANCELLED")
     assert (await stub.CancelVideo(pb.CancelVideoRequest(name=name))).video.state == pb.VIDEO_STATE_CANCELLED
 
