@@ -5,6 +5,7 @@ Each layer is an async context manager over one `Call`; one gRPC interceptor wra
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -68,7 +69,8 @@ async def request_ids(call: Call) -> AsyncIterator[None]:
 @asynccontextmanager
 async def access_log(call: Call) -> AsyncIterator[None]:
     """One line when the call ends, whatever ended it."""
-    start, outcome = time.monotonic(), "CANCELLED"
+    # The peer is read now: gRPC frees the call when it is over, and asking a freed one kills the process.
+    start, outcome, peer = time.monotonic(), "CANCELLED", call.context.peer()
     try:
         yield
         outcome = "OK"
@@ -83,7 +85,7 @@ async def access_log(call: Call) -> AsyncIterator[None]:
                 "method": call.method,
                 "code": outcome,
                 "ms": milliseconds,
-                "peer": call.context.peer(),
+                "peer": peer,
                 "tenant": tenant,
             }
             access.info("call", extra=fields)
@@ -100,8 +102,14 @@ async def map_errors(call: Call) -> AsyncIterator[None]:
         if _code_name(call.context.code()) != "UNIMPLEMENTED":
             await _abort(call, _unforeseen(call))
         await _abort(call, NotBuiltError(f"{call.method} is in the contract and not built yet"))
-    except grpc.aio.AbortError:
+    except (grpc.aio.AbortError, grpc.aio.InternalError):  # already answered; or the connection is gone
         raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # the caller left, or the server stops
+        # Something that the handler waited for was cancelled. gRPC would answer nothing, and the caller wait for ever.
+        await _abort(call, _unforeseen(call))
     except Exception:
         await _abort(call, _unforeseen(call))
 
@@ -134,8 +142,11 @@ class Layers(grpc.aio.ServerInterceptor):
 
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:  # unknown method; or reflection, the only client stream
-            return handler
+        if handler is None:
+            return None
+        if handler.request_streaming:
+            # Reflection streams both ways and is open. No layer wraps such a call, so any other is refused as unknown.
+            return handler if handler_call_details.method.startswith(_OPEN) else None
         wrap, behaviour = (
             (self._streamed, handler.unary_stream) if handler.response_streaming else (self._unary, handler.unary_unary)
         )
@@ -162,7 +173,9 @@ class Layers(grpc.aio.ServerInterceptor):
         return handle
 
     def _streamed(self, behaviour: Any, method: str, metadata: dict[str, str | bytes]) -> Any:
-        async def handle(request: Any, context: Any) -> AsyncIterator[Any]:
+        # A coroutine that writes, not a generator: a generator whose caller leaves is closed some time later by the garbage
+        # collector, in another task, when gRPC has freed the call.
+        async def handle(request: Any, context: Any) -> None:
             async with AsyncExitStack() as stack:
                 await self._enter(stack, Call(method=method, request=request, context=context, metadata=metadata))
                 answer = behaviour(request, context)
@@ -171,7 +184,7 @@ class Layers(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(answer):
                     async for message in answer:
-                        yield message
+                        await context.write(message)
 
         return handle
 

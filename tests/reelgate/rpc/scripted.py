@@ -20,12 +20,15 @@ SERVICE = "reelgate.generator.v1.GeneratorService"
 
 
 class Scripted(pb_grpc.GeneratorServiceServicer):
-    """GetVideo answers with what it saw of the caller, or raises ``error``; GenerateVideo waits for ``release`` after its first message."""
+    """GetVideo answers with what it saw of the caller, or raises ``error``; GenerateVideo waits for ``release`` after its first message,
+    or sends without end where ``flood`` is set. ``big``: GetVideo waits for ``release`` and answers with nearly 4 MiB."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
         self.calls = 0
         self.started, self.release, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.flood = self.big = False
+        self.ended = asyncio.Event()
         self.forward: Callable[[], Awaitable[Any]] | None = None
 
     async def GetVideo(self, request: Any, context: Any) -> Any:
@@ -34,6 +37,10 @@ class Scripted(pb_grpc.GeneratorServiceServicer):
             raise self.error
         if self.forward:
             await self.forward()
+        if self.big:
+            self.started.set()
+            await self.release.wait()
+            return pb.GetVideoResponse(video=pb.Video(name="x" * 4_000_000))
         tenant = current_identity().tenant_for(request.tenant)
         left = remaining_time()
         return pb.GetVideoResponse(video=pb.Video(name=request.name, take=tenant, media_type=str(left)))
@@ -42,6 +49,11 @@ class Scripted(pb_grpc.GeneratorServiceServicer):
         self.calls += 1
         if self.error:
             raise self.error
+        try:
+            while self.flood:
+                yield pb.GenerateVideoResponse(accepted=pb.VideoAccepted(name="x" * 100_000))
+        finally:
+            self.ended.set()
         yield pb.GenerateVideoResponse(accepted=pb.VideoAccepted(name="videos/1"))
         self.started.set()
         try:

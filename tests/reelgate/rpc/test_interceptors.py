@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -13,6 +13,8 @@ import pytest
 
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.rpc import errors, logs
+from reelgate.rpc.config import ServerConfig
+from reelgate.rpc.server import Server
 from reelgate.rpc.status import typed_errors
 
 GET = "/reelgate.generator.v1.GeneratorService/GetVideo"
@@ -57,21 +59,33 @@ async def test_a_request_id_that_would_spoil_a_log_is_replaced(stub: Any) -> Non
     assert len(dict(await call.trailing_metadata())["x-request-id"]) == 32
 
 
-async def test_each_call_leaves_one_json_line_with_its_id(servicer: Any, stub: Any) -> None:
-    stream, logger = io.StringIO(), logging.getLogger("reelgate.access")
-    handler = logging.StreamHandler(stream)
+@pytest.fixture
+def access_lines() -> Iterator[list[dict[str, Any]]]:
+    """The access log, parsed, one entry a call."""
+    lines: list[dict[str, Any]] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(self.format(record)))
+
+    logger, handler = logging.getLogger("reelgate.access"), Collect()
     handler.setFormatter(logs.JsonFormatter())
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    try:
-        await stub.GetVideo(pb.GetVideoRequest(), metadata=[("x-request-id", "good")])
-        servicer.error = errors.QueueFullError("full")
-        with pytest.raises(grpc.aio.AioRpcError):
-            await stub.GetVideo(pb.GetVideoRequest(), metadata=[("x-request-id", "bad")])
-    finally:
-        logger.removeHandler(handler)
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [(line["request_id"], line["code"], line["tenant"]) for line in lines] == [
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+async def test_each_call_leaves_one_json_line_with_its_id(
+    servicer: Any, stub: Any, access_lines: list[dict[str, Any]]
+) -> None:
+    await stub.GetVideo(pb.GetVideoRequest(), metadata=[("x-request-id", "good")])
+    servicer.error = errors.QueueFullError("full")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.GetVideo(pb.GetVideoRequest(), metadata=[("x-request-id", "bad")])
+    assert [(line["request_id"], line["code"], line["tenant"]) for line in access_lines] == [
         ("good", "OK", "local"),
         ("bad", "UNAVAILABLE", "local"),
     ]
@@ -97,3 +111,45 @@ async def test_a_client_that_leaves_cancels_the_handler(servicer: Any, stub: Any
     await servicer.started.wait()
     call.cancel()
     await asyncio.wait_for(servicer.cancelled.wait(), 5)
+
+
+async def test_a_client_that_leaves_amid_the_bytes_ends_its_handler_in_its_own_task(
+    servicer: Any, stub: Any, access_lines: list[dict[str, Any]]
+) -> None:
+    servicer.flood = True
+    for i in range(3):
+        servicer.ended.clear()
+        call = stub.GenerateVideo(pb.GenerateVideoRequest(), metadata=[("x-request-id", f"leaver-{i}")])
+        async for _ in call:
+            break
+        await asyncio.sleep(0.05)  # by now the server waits for the client's window
+        call.cancel()
+        await asyncio.wait_for(servicer.ended.wait(), 5)
+    assert (await stub.GetVideo(pb.GetVideoRequest(name="next"))).video.name == "next"
+    leavers = [(line["request_id"], line["code"], line["tenant"]) for line in access_lines][:3]
+    assert leavers == [(f"leaver-{i}", "CANCELLED", "local") for i in range(3)]
+
+
+@pytest.mark.parametrize("method", ["GetVideo", "GenerateVideo"])
+async def test_what_is_cancelled_inside_the_server_answers_at_once(method: str, servicer: Any, stub: Any) -> None:
+    servicer.error = asyncio.CancelledError()
+    if method == "GetVideo":
+        answer = stub.GetVideo(pb.GetVideoRequest(), timeout=5)
+    else:
+        answer = anext(aiter(stub.GenerateVideo(pb.GenerateVideoRequest(), timeout=5)))
+    with pytest.raises(errors.InternalError, match="under the request id"), typed_errors():
+        await answer
+
+
+async def test_a_call_that_no_layer_can_wrap_is_refused() -> None:
+    """A client stream would pass by the identity layer."""
+    walk = grpc.stream_unary_rpc_method_handler(lambda request, context: b"let in")
+    door = grpc.method_handlers_generic_handler("open.Door", {"Walk": walk})
+    server = Server(ServerConfig(), {"open.Door": lambda server: server.add_generic_rpc_handlers((door,))})
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            with pytest.raises(errors.NotBuiltError), typed_errors():
+                await channel.stream_unary("/open.Door/Walk")(iter([b"hello"]))
+    finally:
+        await server.stop()
