@@ -1,1 +1,27 @@
-"""Reelgate: what both services and every client import."""
+"""Reelgate's client: from any text to an admitted request, and from that to a stored video.
+
+    from reelgate import SyncClient
+
+    with SyncClient("127.0.0.1:50050") as reelgate:
+        video = reelgate.generate_to_file("A red ball rolls to the left on grass", "ball.mp4")
+
+`Client` is the same for asyncio. Errors are in `reelgate.rpc.errors`, values in `reelgate.values`.
+"""
+
+from reelgate.client import Client
+from reelgate.sync import SyncClient
+from reelgate.values import Accepted, Event, Fields, PostProcessing, Prepared, Progress, Receipt, Settings, Video
+
+__all__ = [
+    "Accepted",
+    "Client",
+    "Event",
+    "Fields",
+    "PostProcessing",
+    "Prepared",
+    "Progress",
+    "Receipt",
+    "Settings",
+    "SyncClient",
+    "Video",
+]

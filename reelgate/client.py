@@ -1,0 +1,205 @@
+"""The typed client of preprocess_service, which is all that a caller needs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from reelgate import convert
+from reelgate import values as v
+from reelgate.preprocess.v1 import preprocess_pb2 as pb
+from reelgate.preprocess.v1 import preprocess_pb2_grpc as rpc
+from reelgate.rpc.channel import connect
+from reelgate.rpc.config import ChannelConfig
+from reelgate.rpc.errors import InternalError, UnavailableError
+from reelgate.rpc.status import typed_errors
+
+DEFAULT_ADDRESS = "127.0.0.1:50050"
+SHORT_CALL_SECONDS = 30.0
+# A broken download goes on from where it broke, this often.
+DOWNLOAD_ATTEMPTS = 3
+
+
+class Client:
+    """One connection to Reelgate; make it inside a running event loop and close it, or use ``async with``.
+
+        async with Client() as reelgate:
+            video = await reelgate.generate_to_file("A red ball rolls to the left on grass", "ball.mp4")
+
+    ``token`` is a bearer token, where the service has a token file. Every method raises the errors of `reelgate.rpc.errors`:
+    each has a stable ``reason``, the ``next_step`` to take and, where waiting helps, ``retry_after`` in seconds.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, *, token: str | None = None, tls: bool = False) -> None:
+        self._channel = connect(ChannelConfig(target=address, token=token, tls=tls))
+        self._stub = rpc.PreprocessServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection. Runs go on."""
+        await self._channel.close()
+
+    async def prepare(
+        self,
+        prompt: str | v.Fields,
+        *,
+        policy: str = "",
+        keywords: Sequence[str] = (),
+        negative_prompt: str | None = None,
+        template: str = "",
+        strict: bool = False,
+        tier: str = "",
+        timeout: float | None = SHORT_CALL_SECONDS,
+    ) -> v.Prepared:
+        """The dry run: the final prompt and its receipt; nothing is queued or spent. ``timeout`` in seconds."""
+        request = pb.PreparePromptRequest(
+            input=convert.prompt_input(
+                prompt,
+                policy=policy,
+                keywords=tuple(keywords),
+                negative_prompt=negative_prompt,
+                template=template,
+                strict=strict,
+            ),
+            settings=convert.settings_message(v.Settings(tier=tier)),
+        )
+        with typed_errors():
+            return convert.prepared(await self._stub.PreparePrompt(request, timeout=timeout))
+
+    async def generate(
+        self,
+        prompt: str | v.Fields,
+        *,
+        policy: str = "",
+        keywords: Sequence[str] = (),
+        negative_prompt: str | None = None,
+        template: str = "",
+        strict: bool = False,
+        settings: v.Settings | None = None,
+        post_processing: v.PostProcessing | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> AsyncIterator[v.Event]:
+        """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video`.
+
+        Leaving the iterator does not stop the run: the same request attaches to it again. Equal requests are one video.
+        """
+        finish = post_processing or v.PostProcessing()
+        request = pb.GenerateVideoRequest(
+            input=convert.prompt_input(
+                prompt,
+                policy=policy,
+                keywords=tuple(keywords),
+                negative_prompt=negative_prompt,
+                template=template,
+                strict=strict,
+            ),
+            settings=convert.settings_message(settings or v.Settings()),
+            request_id=request_id,
+        )
+        request.post_processing.fps, request.post_processing.watermark = finish.fps, finish.watermark
+        with typed_errors():
+            call = self._stub.GenerateVideo(request, timeout=timeout)
+            try:
+                async for message in call:
+                    yield convert.event(message)
+            finally:
+                call.cancel()
+
+    async def generate_to_file(
+        self,
+        prompt: str | v.Fields,
+        path: str | Path,
+        *,
+        on_event: Callable[[v.Event], None] | None = None,
+        policy: str = "",
+        keywords: Sequence[str] = (),
+        negative_prompt: str | None = None,
+        template: str = "",
+        strict: bool = False,
+        settings: v.Settings | None = None,
+        post_processing: v.PostProcessing | None = None,
+        timeout: float | None = None,
+    ) -> v.Video:
+        """Generate, download and verify; ``on_event`` sees every event. Returns the finished video."""
+        done: v.Video | None = None
+        async for event in self.generate(
+            prompt,
+            policy=policy,
+            keywords=keywords,
+            negative_prompt=negative_prompt,
+            template=template,
+            strict=strict,
+            settings=settings,
+            post_processing=post_processing,
+            timeout=timeout,
+        ):
+            if on_event:
+                on_event(event)
+            if isinstance(event, v.Video):
+                done = event
+        if done is None:
+            raise InternalError("the stream ended without a video")
+        await self.download(done.name, path)
+        return done
+
+    async def get(self, name: str, *, timeout: float | None = SHORT_CALL_SECONDS) -> v.Video:
+        """The state of ``videos/<sha256>``. Raises ``NotFoundError`` for a name that this tenant never asked for."""
+        with typed_errors():
+            return convert.video((await self._stub.GetVideo(pb.GetVideoRequest(name=name), timeout=timeout)).video)
+
+    async def cancel(self, name: str, *, timeout: float | None = SHORT_CALL_SECONDS) -> v.Video:
+        """Stop a run between two steps; a run that has ended stays as it ended."""
+        with typed_errors():
+            answer = await self._stub.CancelVideo(pb.CancelVideoRequest(name=name), timeout=timeout)
+        return convert.video(answer.video)
+
+    async def download(self, name: str, path: str | Path) -> Path:
+        """Write the finished video to ``path``, whole or not at all, verified by its sha256.
+
+        A connection that breaks is taken up again where it broke. Raises ``OSError`` where the file cannot be written.
+        """
+        wanted = (await self.get(name)).sha256
+        target = Path(path)
+        descriptor, partial = tempfile.mkstemp(dir=target.parent or Path(), prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                found = await self._fetch(name, out.write)
+            if found != wanted:
+                raise InternalError(f"{name} arrived damaged: sha256 {found}, not {wanted}")
+            Path(partial).chmod(0o644)
+            Path(partial).replace(target)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(partial).unlink()
+            raise
+        return target
+
+    async def _fetch(self, name: str, write: Callable[[bytes], object]) -> str:
+        """Pass all bytes on, in order; their sha256 in hex."""
+        found, offset = hashlib.sha256(), 0
+        for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+            try:
+                with typed_errors():
+                    async for chunk in self._stub.DownloadVideo(pb.DownloadVideoRequest(name=name, offset=offset)):
+                        found.update(chunk.data)
+                        write(chunk.data)
+                        offset += len(chunk.data)
+                return found.hexdigest()
+            except UnavailableError:
+                if attempt == DOWNLOAD_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")

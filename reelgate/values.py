@@ -1,0 +1,194 @@
+"""What the client gives back: plain frozen values; protobuf stays inside client.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class Stage(enum.StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"
+    TEXT = "text"
+    DENOISE = "denoise"
+    DECODE = "decode"
+    ENCODE = "encode"
+
+
+class State(enum.StrEnum):
+    """What became of a video."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fields:
+    """A prompt in fields; they are joined as "subject, action, scene, style, camera", empty ones left out."""
+
+    subject: str = ""
+    action: str = ""
+    scene: str = ""
+    style: str = ""
+    camera: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the denoiser is asked for; None takes the tier's default.
+
+    ``width`` and ``height`` in pixels, multiples of 16; ``frames`` is 4k+1; ``seconds`` may stand instead of frames.
+    """
+
+    tier: str = ""
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    guidance_scale_2: float | None = None
+    seed: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PostProcessing:
+    """How the pictures are finished: frames a second (0: the tier's default) and a watermark ("" for none)."""
+
+    fps: int = 0
+    watermark: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageReport:
+    """One stage of the line: tokens in and out without the end mark, and its time in microseconds."""
+
+    stage: str
+    tokens_in: int
+    tokens_out: int
+    duration_us: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change:
+    """A span that was removed or rewritten: ``text[start:end] == original`` in code points of the client's own text."""
+
+    start: int
+    end: int
+    stage: str
+    reason: str
+    original: str
+    replacement: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProtectedTerm:
+    """A term that had to survive; ``source`` is keyword, quoted, number or negation."""
+
+    term: str
+    source: str
+    survived: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """Where every token went. Counts are without the end mark."""
+
+    line_version: str
+    tier: str
+    tokenizer_fingerprint: str
+    policy: str
+    target_tokens: int
+    tokens_before: int
+    tokens_after: int
+    negative_tokens: int
+    stages: tuple[StageReport, ...]
+    changes: tuple[Change, ...]
+    protected_terms: tuple[ProtectedTerm, ...]
+    faithful: bool
+    fidelity_reasons: tuple[str, ...]
+    rung: str
+    compressor: str
+    deep_compression: bool
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the text encoder sees, its receipt, and its cost: ``cost_tokens`` are budget tokens.
+
+    ``device_ms_p50`` and ``device_ms_p95`` are None where the generator gave no estimate.
+    """
+
+    prompt: str
+    negative_prompt: str
+    receipt: Receipt
+    cost_tokens: int
+    device_ms_p50: int | None = None
+    device_ms_p95: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """The run has a name; ``settings`` has every default filled in."""
+
+    name: str
+    take: str
+    settings: Settings
+    post_processing: PostProcessing
+    warnings: tuple[str, ...]
+    attached: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """``step`` of ``steps`` are done in ``stage``."""
+
+    stage: Stage
+    step: int
+    steps: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """The terminal record of a run. Times are milliseconds of device time by stage."""
+
+    text_ms: int
+    denoise_ms: int
+    decode_ms: int
+    encode_ms: int
+    steps_run: int
+    steps_reused: int
+    cached: bool
+    prompt_tokens: int
+    negative_prompt_tokens: int
+    model_fingerprint: str
+    execution_fingerprint: str
+    failure_reason: str
+    failure_message: str
+
+    @property
+    def device_ms(self) -> int:
+        """All stages together."""
+        return self.text_ms + self.denoise_ms + self.decode_ms + self.encode_ms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Video:
+    """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done."""
+
+    name: str
+    take: str
+    state: State
+    settings: Settings
+    post_processing: PostProcessing
+    size_bytes: int
+    sha256: str
+    report: Report | None
+    progress: Progress | None
+
+
+Event = Prepared | Accepted | Progress | Video
