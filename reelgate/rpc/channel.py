@@ -29,7 +29,10 @@ def _options(config: ChannelConfig) -> list[tuple[str, str | int]]:
         ("grpc.enable_retries", int(config.attempts > 1)),
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),  # the server says what is too large, and says why
-        ("grpc.max_metadata_size", 64 * 1024),
+        # A video may wait in the queue without a word for minutes: a server that vanished is noticed all the same.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
         # A restarted server is found within seconds; the default grows to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from reelgate.rpc import identity, logs
 from reelgate.rpc.errors import InternalError, InvalidFieldError, NotBuiltError, ReelgateError
 from reelgate.rpc.outgoing import set_deadline
-from reelgate.rpc.status import trailing_metadata
+from reelgate.rpc.status import sentence, trailing_metadata
 
 access = logging.getLogger("reelgate.access")
 log = logging.getLogger(__name__)
@@ -208,8 +208,8 @@ def _unforeseen(call: Call) -> ReelgateError:
 
 async def _abort(call: Call, error: ReelgateError) -> None:
     error.request_id = error.request_id or logs.request_id.get()
-    log.info("refused", extra={"method": call.method, "reason": error.reason, "detail": error.message})
-    await call.context.abort(error.code, error.message, trailing_metadata(error))
+    log.info("refused", extra={"method": call.method, "reason": error.reason, "detail": sentence(error)})
+    await call.context.abort(error.code, sentence(error), trailing_metadata(error))
 
 
 def _code_name(code: Any) -> str:

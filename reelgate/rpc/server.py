@@ -77,17 +77,17 @@ class InFlight:
 
     @asynccontextmanager
     async def counted(self, call: Call) -> AsyncIterator[None]:
-        if call.is_open:
-            yield
-            return
-        self._count += 1
-        self.idle.clear()
-        try:
-            yield
-        finally:
-            self._count -= 1
-            if not self._count:
-                self.idle.set()
+        if not call.is_open:
+            self._count += 1
+            self.idle.clear()
+            # Not when the handler returns: its answer has yet to be sent, and stopping would cut it off.
+            call.context.add_done_callback(self._ended)
+        yield
+
+    def _ended(self, _: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self.idle.set()
 
 
 def stop_event() -> asyncio.Event:
@@ -115,6 +115,8 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
         ("grpc.so_reuseport", int(config.reuse_port)),
-        # Trailing metadata carries the whole error; the default of 8 KiB is too little for many violations.
-        ("grpc.max_metadata_size", 64 * 1024),
+        # A peer that vanished is noticed, and a client may ping as often as ours do.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ]

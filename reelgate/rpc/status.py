@@ -19,7 +19,18 @@ from reelgate.rpc.logs import REQUEST_ID_HEADER
 STATUS_KEY: Final = "grpc-status-details-bin"
 PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 _NEXT_STEP: Final = "next_step"
+# A client takes 8 KiB of metadata unless told otherwise, and gets another status when there is more: a long name in an
+# error's sentence must not turn NOT_FOUND into RESOURCE_EXHAUSTED. The sentence counts five times: its bytes leave
+# percent-encoded (three for one) beside the details, which hold it again.
+_TEXT_BYTES: Final = 600
+_FACT_BYTES: Final = 256
+_FACTS: Final = 12
+_STATUS_BYTES: Final = 5_000
+_OMITTED: Final = "violations_omitted"
+_LONGEST_WAIT: Final = 366 * 24 * 3600.0
 
+# How gRPC words it, for messages and for headers.
+_TOO_LARGE: Final = ("larger than max", "metadata size exceeds")
 _BY_REASON: Final = {row.reason: kind for kind, row in TABLE.items() if kind is not ReelgateError}
 # For a status without our ErrorInfo: the transport's own, or a newer server's.
 _BY_CODE: Final[dict[grpc.StatusCode, type[ReelgateError]]] = {
@@ -42,12 +53,15 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[ReelgateError]]] = {
 }
 
 
+def sentence(error: ReelgateError) -> str:
+    """The message as it goes on the wire: UTF-8, bounded."""
+    return _clip(error.message, _TEXT_BYTES)
+
+
 def trailing_metadata(error: ReelgateError) -> tuple[tuple[str, str | bytes], ...]:
-    """What an aborted call sends beside its code and message."""
-    number = code_pb2.Code.Value(error.code.name)
-    status = status_pb2.Status(code=number, message=error.message, details=map(_pack, _details(error)))
+    """What an aborted call sends beside its code and `sentence`; small enough for any client."""
     pairs: list[tuple[str, str | bytes]] = [
-        (STATUS_KEY, status.SerializeToString()),
+        (STATUS_KEY, _status(error).SerializeToString()),
         (REQUEST_ID_HEADER, error.request_id),
     ]
     if error.code is grpc.StatusCode.UNAVAILABLE and error.retry_after is not None:
@@ -55,24 +69,38 @@ def trailing_metadata(error: ReelgateError) -> tuple[tuple[str, str | bytes], ..
     return tuple(pairs)
 
 
-def _details(error: ReelgateError) -> Iterator[Any]:
-    metadata = dict(error.metadata)
+def _status(error: ReelgateError) -> Any:
+    """google.rpc.Status with as many violations as there is room for."""
+    number, shown = code_pb2.Code.Value(error.code.name), len(error.violations)
+    while True:
+        details = map(_pack, _details(error, shown))
+        status = status_pb2.Status(code=number, message=sentence(error), details=details)
+        if not shown or status.ByteSize() <= _STATUS_BYTES:
+            return status
+        shown = min(shown // 2, 64)
+
+
+def _details(error: ReelgateError, shown: int) -> Iterator[Any]:
+    metadata = {_clip(k, 64): _clip(str(v), _FACT_BYTES) for k, v in list(error.metadata.items())[:_FACTS]}
     if error.next_step:
-        metadata[_NEXT_STEP] = error.next_step
+        metadata[_NEXT_STEP] = _clip(error.next_step, _FACT_BYTES)
+    if left_out := len(error.violations) - shown:
+        metadata[_OMITTED] = str(left_out)
     yield error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     yield error_details_pb2.RequestInfo(request_id=error.request_id)
-    if error.violations:
-        yield _violations(error)
+    if shown:
+        yield _violations(error, shown)
     if error.resource:
-        yield error_details_pb2.ResourceInfo(resource_type=error.resource.kind, resource_name=error.resource.name)
+        kind, name = _clip(error.resource.kind, 64), _clip(error.resource.name, _FACT_BYTES)
+        yield error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)
     if error.retry_after is not None:
         ms = _ms(error.retry_after)
         yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000))
 
 
-def _violations(error: ReelgateError) -> Any:
+def _violations(error: ReelgateError, shown: int) -> Any:
     """The detail whose violations fit the code."""
-    pairs = [(v.subject, v.description) for v in error.violations]
+    pairs = [(_clip(v.subject, _FACT_BYTES), _clip(v.description, _FACT_BYTES)) for v in error.violations[:shown]]
     if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         quota = error_details_pb2.QuotaFailure
         return quota(violations=[quota.Violation(subject=s, description=d) for s, d in pairs])
@@ -88,17 +116,17 @@ def from_rpc_error(error: grpc.RpcError, unavailable: type[ReelgateError] | None
 
     ``unavailable``: the class for an UNAVAILABLE that the transport made itself (nobody answered), e.g. GeneratorUnavailableError.
     """
-    code, sentence, trailing = error.code(), error.details() or "", _pairs(error.trailing_metadata())
+    code, text, trailing = error.code(), error.details() or "", _pairs(error.trailing_metadata())
     request_id = _text(trailing.get(REQUEST_ID_HEADER, ""))
     details = _parse(trailing.get(STATUS_KEY))
     info = details.get("ErrorInfo")
     if info is None or info.domain != DOMAIN:
-        return _foreign(code, sentence, request_id, unavailable)
+        return _foreign(code, text, request_id, unavailable)
     metadata = dict(info.metadata)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.InternalError)
     retry, resource = details.get("RetryInfo"), details.get("ResourceInfo")
     return kind(
-        sentence,
+        text,
         next_step=metadata.pop(_NEXT_STEP, None),
         metadata=metadata,
         violations=_read_violations(details),
@@ -118,13 +146,13 @@ def typed_errors(unavailable: type[ReelgateError] | None = None) -> Iterator[Non
         raise from_rpc_error(error, unavailable) from error
 
 
-def _foreign(code: Any, sentence: str, request_id: str, unavailable: type[ReelgateError] | None) -> ReelgateError:
+def _foreign(code: Any, text: str, request_id: str, unavailable: type[ReelgateError] | None) -> ReelgateError:
     kind = _BY_CODE.get(code, errors.InternalError)
     if code is grpc.StatusCode.UNAVAILABLE and unavailable:
         kind = unavailable
-    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in sentence:
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(words in text for words in _TOO_LARGE):
         kind = errors.MessageTooLargeError
-    return kind(sentence or code.name, request_id=request_id)
+    return kind(text or code.name, request_id=request_id)
 
 
 def _read_violations(details: dict[str, Any]) -> Sequence[Violation]:
@@ -172,5 +200,14 @@ def _text(value: str | bytes) -> str:
     return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
 
+def _clip(text: str, limit: int) -> str:
+    """At most ``limit`` bytes of valid UTF-8; what is shortened ends in an ellipsis."""
+    raw = text[: limit + 1].encode("utf-8", "replace")  # a lone surrogate becomes "?"
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[: limit - 3].decode("utf-8", "ignore") + "…"
+
+
 def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+    """Milliseconds of a wait; endless ones are cut to a year."""
+    return round(max(min(seconds, _LONGEST_WAIT), 0.0) * 1000) if seconds == seconds else 0
