@@ -84,7 +84,7 @@ class InFlight:
             call.context.add_done_callback(self._ended)
         yield
 
-    def _ended(self, _: object) -> None:
+    def _ended(self, _: Any) -> None:
         self._count -= 1
         if not self._count:
             self.idle.set()
