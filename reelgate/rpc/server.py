@@ -81,10 +81,10 @@ class InFlight:
             self._count += 1
             self.idle.clear()
             # Not when the handler returns: its answer has yet to be sent, and stopping would cut it off.
-            call.context.add_done_callback(self._ended)
+            call.context.add_done_callback(self._ended)  # type: ignore[arg-type]  # the stubs name a class where grpc takes a callable
         yield
 
-    def _ended(self, _: Any) -> None:
+    def _ended(self, _: object) -> None:
         self._count -= 1
         if not self._count:
             self.idle.set()

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from reelgate.generator.v1 import generator_pb2 as pb
 from tests.reelgate.rpc.scripted import SERVICE, Scripted, connected, served
+from tests.reelgate.wire import relayed
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 ROOT = Path(__file__).resolve().parents[3]
@@ -60,6 +61,22 @@ async def test_a_draining_server_finishes_what_it_has_and_takes_nothing_new() ->
         assert (await call.read()).video.name == "videos/1"
         await stopping
         assert time.monotonic() - started < 3  # long before the grace: a watcher does not hold the server
+
+
+async def test_an_answer_that_is_still_being_sent_when_the_server_stops_arrives_whole() -> None:
+    servicer = Scripted()
+    servicer.big = True
+    async with served(servicer) as server, relayed(server.port) as relay, connected(relay.port) as stub:
+        asking = asyncio.ensure_future(stub.GetVideo(pb.GetVideoRequest(), timeout=30))
+        await servicer.started.wait()
+        relay.flowing.clear()
+        servicer.release.set()
+        stopping = asyncio.create_task(server.stop())
+        done, _ = await asyncio.wait({stopping, asking}, timeout=0.5)
+        assert not done
+        relay.flowing.set()
+        assert len((await asking).video.name) == 4_000_000
+        await stopping
 
 
 async def _until_started(stub: Any, servicer: Scripted) -> Any:

@@ -84,6 +84,73 @@ async def test_violations_travel_in_the_detail_that_fits(kind: Any, detail: Any,
     assert any(d.Is(detail.DESCRIPTOR) for d in details.details)
 
 
+async def test_a_hundred_violations_arrive_as_their_own_error_and_what_has_no_room_is_counted(
+    servicer: Any, stub: Any
+) -> None:
+    broken = [Violation(subject=f"input.keywords[{n}]", description="is too long: " + "k" * 200) for n in range(100)]
+    servicer.error = errors.InvalidFieldError("100 fields are broken", violations=broken)
+    with pytest.raises(errors.InvalidFieldError) as caught, typed_errors():
+        await stub.GetVideo(pb.GetVideoRequest())
+    seen = caught.value
+    assert (seen.code, seen.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert seen.violations
+    assert seen.violations == tuple(broken[: len(seen.violations)])
+    assert len(seen.violations) + int(seen.metadata["violations_omitted"]) == 100
+
+
+@pytest.mark.parametrize("letter", ["x", "水", "😀", "\n", "%"])
+async def test_a_very_long_sentence_is_cut_and_keeps_its_status(letter: str, servicer: Any, stub: Any) -> None:
+    servicer.error = errors.NotFoundError.of("tier", letter * 1_000_000)
+    with pytest.raises(errors.NotFoundError) as caught, typed_errors():
+        await stub.GetVideo(pb.GetVideoRequest())
+    seen = caught.value
+    assert seen.message.startswith(f"no such tier: {letter * 100}")
+    assert seen.message.endswith("…")
+    assert seen.resource
+    assert (seen.reason, seen.resource.kind, seen.resource.name[:50]) == ("RESOURCE_NOT_FOUND", "tier", letter * 50)
+    assert seen.next_step == errors.NotFoundError.next_step
+
+
+async def test_an_error_that_is_long_in_every_part_fits_any_client(servicer: Any, stub: Any) -> None:
+    long = "水" * 10_000
+    for kind in (errors.InvalidFieldError, errors.QueueFullError, errors.TokenBudgetExhaustedError):
+        servicer.error = kind(
+            long,
+            metadata={f"{n}{long}": long for n in range(100)},
+            violations=[Violation(subject=long, description=long)] * 100,
+            resource=Resource(kind=long, name=long),
+            next_step=long,
+            retry_after=0.01,
+        )
+        for _ in range(10):  # between its soft and its hard limit gRPC refuses by chance
+            with pytest.raises(ReelgateError) as caught, typed_errors():
+                await stub.GetVideo(pb.GetVideoRequest())
+            assert (type(caught.value), caught.value.retry_after) == (kind, 0.01)
+
+
+async def test_half_a_surrogate_pair_in_an_error_does_not_change_its_status(servicer: Any, stub: Any) -> None:
+    half = "a \ud83d b"
+    servicer.error = errors.InvalidFieldError(
+        half,
+        metadata={half: half},
+        violations=[Violation(subject=half, description=half)],
+        resource=Resource(kind=half, name=half),
+        next_step=half,
+    )
+    with pytest.raises(errors.InvalidFieldError) as caught, typed_errors():
+        await stub.GetVideo(pb.GetVideoRequest())
+    seen = caught.value
+    assert (seen.message, seen.metadata, seen.next_step) == ("a ? b", {"a ? b": "a ? b"}, "a ? b")
+    assert seen.violations == (Violation(subject="a ? b", description="a ? b"),)
+
+
+async def test_an_endless_wait_is_cut_to_a_year(servicer: Any, stub: Any) -> None:
+    servicer.error = errors.RateLimitedError("slow down", retry_after=float("inf"))
+    with pytest.raises(errors.RateLimitedError) as caught, typed_errors():
+        await stub.GetVideo(pb.GetVideoRequest())
+    assert caught.value.retry_after == 366 * 24 * 3600
+
+
 async def test_the_unforeseen_is_a_fixed_sentence(servicer: Any, stub: Any) -> None:
     servicer.error = KeyError("password=hunter2")
     with pytest.raises(errors.InternalError) as caught, typed_errors():
