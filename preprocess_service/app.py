@@ -14,8 +14,12 @@ from reelgate.rpc.config import ChannelConfig, ServerConfig
 from reelgate.rpc.server import Server, stop_event
 
 from . import tokens
+from .cache import PromptCache
+from .cache_redis import Shared
 from .generator import Generator
+from .metrics import Metrics, exposed
 from .pipeline import Line, Rewriter
+from .preparer import Preparer
 from .servicer import PreprocessServicer
 from .settings import Settings
 from .worker import Worker
@@ -30,6 +34,10 @@ class App:
     server: Server
     generator: Generator
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics_port: int = 0
+    """Where ``/metrics`` is served; 0: nowhere."""
+    shared: Shared | None = None
+    """Redis behind the cache."""
 
     async def changed(self, is_open: bool) -> None:
         """The generator came or went."""
@@ -45,22 +53,36 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
     generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
     worker = Worker(queue=settings.worker_queue)
+    metrics = Metrics()
+    shared = open_shared(settings, metrics)
+    ttl = settings.cache_ttl_seconds
+    cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
     # What is not built is answered by the base class, which the stubs call abstract.
-    servicer = PreprocessServicer(settings, lines, generator, worker)  # type: ignore[abstract]
+    servicer = PreprocessServicer(Preparer(settings, lines, worker, cache), generator)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
     server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
-    app = App(server=server, generator=generator)
+    app = App(server=server, generator=generator, shared=shared)
     await server.start()
     watching = asyncio.create_task(generator.watch(app.changed))
     try:
-        yield app
+        with exposed(settings.metrics_address, metrics) as app.metrics_port:
+            yield app
     finally:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
         await server.stop()
         worker.close()
+        await cache.close()
         await generator.close()
+
+
+def open_shared(settings: Settings, metrics: Metrics) -> Shared | None:
+    """Redis, where one is set. Raises ``ValueError`` for a URL that is none."""
+    if not settings.cache_redis:
+        return None
+    timeout = settings.cache_redis_timeout_ms / 1000
+    return Shared(settings.cache_redis, ttl=settings.cache_ttl_seconds, timeout=timeout, metrics=metrics)
 
 
 def load_lines(settings: Settings) -> dict[str, Line]:

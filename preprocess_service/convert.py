@@ -46,18 +46,18 @@ def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str) -> 
     )
 
 
-def prepared_of(prepared: Prepared, tier: str) -> pb.PreparedPrompt:
+def prepared_of(prepared: Prepared, tier: str, cache: pb.CacheResult = pb.CACHE_RESULT_BYPASS) -> pb.PreparedPrompt:
     """The first message of a run."""
     receipt = prepared.receipt
     return pb.PreparedPrompt(
         prompt=prepared.prompt,
         negative_prompt=prepared.negative,
-        receipt=receipt_of(receipt, tier),
+        receipt=receipt_of(receipt, tier, cache),
         cost=pb.CostEstimate(tokens=receipt.tokens_after + receipt.negative_tokens),
     )
 
 
-def receipt_of(receipt: Receipt, tier: str) -> pb.Receipt:
+def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult) -> pb.Receipt:
     """The receipt as the contract has it."""
     last = receipt.method.rpartition("+")[2]
     return pb.Receipt(
@@ -85,7 +85,7 @@ def receipt_of(receipt: Receipt, tier: str) -> pb.Receipt:
         ),
         compressor=COMPRESSORS[last],
         deep_compression="deep_compression" in receipt.notes,
-        cache=pb.CACHE_RESULT_BYPASS,
+        cache=cache,
         warnings=[*(note for note in receipt.notes if note != "deep_compression"), *absent(receipt)],
         original_sha256=hashlib.sha256(receipt.original.encode("utf-8")).hexdigest(),
     )

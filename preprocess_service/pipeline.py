@@ -23,6 +23,7 @@ from .core import (
     StageReport,
     Verdict,
 )
+from .opened import Opened
 from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
 from .summarise import extractive
 from .tokens import Tokenizer
@@ -32,7 +33,6 @@ LINE_VERSION = "1"
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
 TARGET_MIN = 16
-DEEP = 0.5
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -50,20 +50,43 @@ class Line:
     tokenizer: Tokenizer
     rewriter: Rewriter | None = None
 
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Of everything here that shapes a prompt; part of every key of the cache."""
+        rewriter = self.rewriter
+        model = getattr(rewriter, "version", type(rewriter).__name__) if rewriter else ""
+        return (LINE_VERSION, self.tokenizer.fingerprint, str(model))
+
     def prepare(self, request: Request) -> Prepared:
         """The prompt that will be sent, and its receipt: never empty, never over the policy's target.
 
         Raises a ``RequestError`` (reelgate.rpc.errors).
         """
-        policy = request.policy
+        opened = self.open(request)
+        return opened.close(self.shorten(opened.request))
+
+    def open(self, request: Request) -> Opened:
+        """Check and normalise: from here on equal prompts are equal strings."""
         original = template.compose(request.fields, request.template) if request.fields else request.text
         check(request, original)
-        run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector(request.keywords))
-        if policy.clean:
+        run = self._run(request, original)
+        tokens = run.tokens
+        if request.policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
-        cleaned = run.prompt.text
+        return Opened(
+            request=replace(request, text=run.prompt.text, fields=None),
+            prompt=run.prompt,
+            tokens=tokens,
+            reports=tuple(run.reports),
+            changes=tuple(run.changes),
+        )
+
+    def shorten(self, request: Request) -> Prepared:
+        """The costly part, for a request that ``open`` normalised; the receipt is told in offsets of the normalised text."""
+        policy = request.policy
+        run = self._run(request, request.text)
         if not policy.clean and run.tokens > policy.target:
             raise PromptTokensExceededError.of(count=run.tokens, limit=policy.target)
         if policy.compress and run.tokens > policy.target:
@@ -72,13 +95,16 @@ class Line:
             run.do(template.STAGE, lambda p: template.tidy(p, balance=run.lossy))
         if run.tokens > policy.target:
             run.cut(policy)
-        verdict, losses = fidelity.assess(cleaned, run.prompt.text, run.protector)
+        verdict, losses = fidelity.assess(request.text, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
             raise unfaithful(losses, policy)
         negative = self._negative(request)
         return Prepared(
-            prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, cleaned, verdict, negative)
+            prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, verdict, negative)
         )
+
+    def _run(self, request: Request, text: str) -> "Run":
+        return Run(prompt=Prompt.of(text), tokenizer=self.tokenizer, protector=Protector(request.keywords))
 
     def _summarise(self, run: "Run", policy: Policy) -> None:
         """The ladder: the rewriter at its ratio while it is faithful, then words chosen, pins kept."""
@@ -104,24 +130,20 @@ class Line:
             raise PromptTokensExceededError.of(count=count, limit=limit, field="negative_prompt")
         return text
 
-    def _receipt(self, run: "Run", policy: Policy, cleaned: str, verdict: Fidelity, negative: str) -> Receipt:
-        before = self.tokenizer.count(run.prompt.original)
-        notes = list(run.notes)
-        if run.lossy and run.tokens < DEEP * before:
-            notes.append("deep_compression")
+    def _receipt(self, run: "Run", policy: Policy, verdict: Fidelity, negative: str) -> Receipt:
         return Receipt(
             original=run.prompt.original,
             policy=policy.name,
             target=policy.target,
-            tokens_before=before,
+            tokens_before=self.tokenizer.count(run.prompt.original),
             tokens_after=run.tokens,
             negative_tokens=self.tokenizer.count(negative) if negative else 0,
             stages=tuple(run.reports),
             changes=tuple(run.changes),
-            protected=protected(run.protector, cleaned, run.prompt.text),
+            protected=protected(run.protector, run.prompt.original, run.prompt.text),
             fidelity=verdict,
             method="+".join(run.methods) or "none",
-            notes=tuple(notes),
+            notes=tuple(run.notes),
             line_version=LINE_VERSION,
             fingerprint=self.tokenizer.fingerprint,
         )

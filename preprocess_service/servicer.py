@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 from reelgate.generator.v1 import generator_pb2
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceServicer
-from reelgate.rpc.errors import InvalidFieldError, NotFoundError, Violation
 from reelgate.rpc.identity import current_identity
 
-from .convert import prepared_of, request_of
-from .core import Prepared
 from .generator import Generator
-from .pipeline import Line
+from .preparer import Preparer
 from .rules import check_request_id, check_video
-from .settings import Settings
-from .worker import Worker
 
 Context = Any
 """grpc.aio.ServicerContext; the errors and deadlines that it would be needed for are the interceptors'."""
@@ -27,16 +22,13 @@ Context = Any
 class PreprocessServicer(PreprocessServiceServicer):
     """PreparePrompt, GenerateVideo and the forwarded calls. The others are not built: the base answers UNIMPLEMENTED."""
 
-    def __init__(self, settings: Settings, lines: Mapping[str, Line], generator: Generator, worker: Worker) -> None:
-        self._settings = settings
-        self._lines = dict(lines)
+    def __init__(self, preparer: Preparer, generator: Generator) -> None:
+        self._preparer = preparer
         self._generator = generator
-        self._worker = worker
 
     async def PreparePrompt(self, request: pb.PreparePromptRequest, context: Context) -> pb.PreparePromptResponse:
         check_video(request.settings)
-        tier, prepared = await self._prepare(request.input, request.settings.tier)
-        made = prepared_of(prepared, tier)
+        made = await self._prepare(request.input, request.settings.tier)
         return pb.PreparePromptResponse(
             prompt=made.prompt, negative_prompt=made.negative_prompt, receipt=made.receipt, cost=made.cost
         )
@@ -46,10 +38,10 @@ class PreprocessServicer(PreprocessServiceServicer):
     ) -> AsyncIterator[pb.GenerateVideoResponse]:
         check_video(request.settings, request.post_processing)
         check_request_id(request.request_id)
-        tier, prepared = await self._prepare(request.input, request.settings.tier)
-        self._generator.admit(tier)
-        yield pb.GenerateVideoResponse(prepared=prepared_of(prepared, tier))
-        async with aclosing(self._generator.generate(self._forward(request, tier, prepared))) as events:
+        made = await self._prepare(request.input, request.settings.tier)
+        self._generator.admit(made.receipt.tier)
+        yield pb.GenerateVideoResponse(prepared=made)
+        async with aclosing(self._generator.generate(self._forward(request, made))) as events:
             async for event in events:
                 if kind := event.WhichOneof("event"):
                     yield pb.GenerateVideoResponse(**{kind: getattr(event, kind)})
@@ -68,33 +60,18 @@ class PreprocessServicer(PreprocessServiceServicer):
             async for part in parts:
                 yield pb.DownloadVideoResponse(data=part.data, offset=part.offset, total_bytes=part.total_bytes)
 
-    async def _prepare(self, message: pb.PromptInput, asked_tier: str) -> tuple[str, Prepared]:
-        tier = asked_tier or self._settings.default_tier
-        if tier not in self._lines:
-            raise NotFoundError.of("tier", tier)
-        request = request_of(message, default_policy=self._settings.default_policy, emojis=self._settings.emojis)
-        try:
-            return tier, await self._worker.prepare(self._lines[tier], request)
-        except InvalidFieldError as error:
-            raise _in_message(error) from error
+    async def _prepare(self, message: pb.PromptInput, tier: str) -> pb.PreparedPrompt:
+        return await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant)
 
-    def _forward(
-        self, request: pb.GenerateVideoRequest, tier: str, prepared: Prepared
-    ) -> generator_pb2.GenerateVideoRequest:
+    def _forward(self, request: pb.GenerateVideoRequest, made: pb.PreparedPrompt) -> generator_pb2.GenerateVideoRequest:
         settings = generator_pb2.VideoSettings()
         settings.CopyFrom(request.settings)
-        settings.tier = tier
+        settings.tier = made.receipt.tier
         return generator_pb2.GenerateVideoRequest(
-            prompt=prepared.prompt,
-            negative_prompt=prepared.negative if request.input.HasField("negative_prompt") else None,
+            prompt=made.prompt,
+            negative_prompt=made.negative_prompt if request.input.HasField("negative_prompt") else None,
             settings=settings,
             post_processing=request.post_processing,
-            tokenizer_fingerprint=prepared.receipt.fingerprint,
+            tokenizer_fingerprint=made.receipt.tokenizer_fingerprint,
             tenant=current_identity().tenant,
         )
-
-
-def _in_message(error: InvalidFieldError) -> InvalidFieldError:
-    """The line names its own fields; in the contract they lie in ``input``."""
-    violations = [Violation(subject=f"input.{v.subject}", description=v.description) for v in error.violations]
-    return InvalidFieldError(f"input.{error.message}", violations=violations)

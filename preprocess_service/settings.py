@@ -32,6 +32,15 @@ class Settings(BaseSettings):
     bart: str = ""
     """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
     bart_beams: Annotated[int, Field(ge=1, le=16)] = 4
+    cache_megabytes: Annotated[int, Field(ge=0)] = 64
+    """Room for frequent prompts in this process; 0 keeps none."""
+    cache_ttl_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    cache_redis: str = ""
+    """``redis://host:port/0`` (also ``rediss://``, ``unix://``): frequent prompts shared by all processes; empty: each its own."""
+    cache_redis_timeout_ms: Annotated[float, Field(gt=0)] = 5.0
+    """A slower answer counts as none: the line itself takes about as long."""
+    metrics_address: str = ""
+    """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9464``; empty: not served."""
     worker_queue: Annotated[int, Field(ge=1)] = 64
     """Long prompts (and all, with BART) that may wait for the one worker before callers are told to come back."""
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0

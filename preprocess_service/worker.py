@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from reelgate.rpc.errors import QueueFullError
 
 from .core import Prepared, Request
+from .opened import Opened
 from .pipeline import Line
 
+T = TypeVar("T")
 INLINE_MAX = 2_000
 """Code points that the loop prepares itself, in some milliseconds; a longer text would hold up everyone's calls."""
 
@@ -22,15 +26,22 @@ class Worker:
         self._waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="line")
 
-    async def prepare(self, line: Line, request: Request) -> Prepared:
-        """As ``Line.prepare``. Raises ``QueueFullError`` when too many wait."""
-        if line.rewriter is None and _size(request) <= INLINE_MAX:
-            return line.prepare(request)
+    async def open(self, line: Line, request: Request) -> Opened:
+        """As ``Line.open``. Raises ``QueueFullError`` when too many wait."""
+        return await self._run(line.open, request, slow=False)
+
+    async def shorten(self, line: Line, request: Request) -> Prepared:
+        """As ``Line.shorten``. Raises ``QueueFullError`` when too many wait."""
+        return await self._run(line.shorten, request, slow=line.rewriter is not None)
+
+    async def _run(self, stage: Callable[[Request], T], request: Request, *, slow: bool) -> T:
+        if not slow and _size(request) <= INLINE_MAX:
+            return stage(request)
         if self._waiting >= self._queue:
             raise QueueFullError("too many prompts wait to be prepared")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, line.prepare, request)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, stage, request)
         finally:
             self._waiting -= 1
 

@@ -22,6 +22,12 @@ if need uv; then uv=uv; else
   uv=.venv/bin/uv
 fi
 
+# The tests run a real Redis.
+if ! need redis-server; then
+  echo "installing redis-server (apt)" >&2
+  as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends redis-server
+fi
+
 # What pip is configured with, one value a line; environment variables win over files, as in pip.
 pip_setting() {
   .venv/bin/python -m pip config list 2>/dev/null |

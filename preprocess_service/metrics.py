@@ -1,0 +1,72 @@
+"""Figures for Prometheus: one registry a service, every label bound when it is made, so that counting costs next to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+LEVELS: Final = ("raw", "line", "redis")
+REDIS_TROUBLES: Final = ("timeout", "down", "busy", "damaged", "open")
+
+
+class Metrics:
+    """All counters of the service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        lookups = self._counter("cache_lookups", "Questions to a level of the prompt cache.", ["level", "result"])
+        self.hits = {level: lookups.labels(level=level, result="hit") for level in LEVELS}
+        self.misses = {level: lookups.labels(level=level, result="miss") for level in LEVELS}
+        troubles = self._counter("cache_redis_troubles", "Times that Redis was left out, by cause.", ["cause"])
+        self.redis_troubles = {cause: troubles.labels(cause=cause) for cause in REDIS_TROUBLES}
+        self.uncacheable = self._counter("cache_uncacheable", "Results that were not kept because a stage had failed.")
+
+    def read(self, name: str, help_: str, levels: Callable[[], Mapping[str, float]], *, counts: bool) -> None:
+        """A figure that its owner keeps anyway: ``levels`` (level -> figure) is asked at every scrape."""
+        self.registry.register(_Read(_full(name), help_, levels, CounterMetricFamily if counts else GaugeMetricFamily))
+
+    def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
+        return Counter(_full(name), help_, labels or [], registry=self.registry)
+
+
+class _Read(Collector):
+    def __init__(
+        self,
+        name: str,
+        help_: str,
+        levels: Callable[[], Mapping[str, float]],
+        family: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    ) -> None:
+        self._name, self._help, self._levels, self._family = name, help_, levels, family
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family(self._name, self._help, labels=["level"])
+        for level, value in self._levels().items():
+            family.add_metric([level], value)
+        yield family
+
+
+def _full(name: str) -> str:
+    return f"reelgate_preprocess_{name}"
+
+
+@contextmanager
+def exposed(address: str, metrics: Metrics) -> Iterator[int]:
+    """``/metrics`` over HTTP at ``host:port`` (port 0 takes a free one) while the block lasts; yields the port, 0 where
+    ``address`` is empty and nothing is served. Raises ``OSError`` when the address is taken."""
+    if not address:
+        yield 0
+        return
+    host, _, port = address.rpartition(":")
+    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=metrics.registry)
+    try:
+        yield int(server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

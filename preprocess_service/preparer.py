@@ -1,0 +1,66 @@
+"""One message in, one prepared prompt out: from a cache where it lies there, else from the line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reelgate.preprocess.v1 import preprocess_pb2 as pb
+from reelgate.rpc.errors import InvalidFieldError, NotFoundError, Violation
+
+from .cache import PromptCache, cacheable, line_key, raw_key
+from .convert import prepared_of, request_of
+from .core import Request
+from .pipeline import Line
+from .settings import Settings
+from .worker import Worker
+
+
+class Preparer:
+    """What PreparePrompt and GenerateVideo share."""
+
+    def __init__(self, settings: Settings, lines: Mapping[str, Line], worker: Worker, cache: PromptCache) -> None:
+        self._settings = settings
+        self._lines = dict(lines)
+        self._worker = worker
+        self._cache = cache
+
+    async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str) -> pb.PreparedPrompt:
+        """The prompt with its receipt, which names the tier (the default one where ``tier`` is empty) and the cache's part.
+
+        Raises what the line raises, fields named as in the contract; ``NotFoundError`` for an unknown tier.
+        """
+        tier = tier or self._settings.default_tier
+        if tier not in self._lines:
+            raise NotFoundError.of("tier", tier)
+        versions = self._lines[tier].versions
+        raw = message.SerializeToString(deterministic=True)
+        key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
+        if (known := self._cache.raw(key)) is not None:
+            return pb.PreparedPrompt.FromString(known)
+        request = request_of(message, default_policy=self._settings.default_policy, emojis=self._settings.emojis)
+        try:
+            made, keep = await self._make(request, tier, tenant)
+        except InvalidFieldError as error:
+            raise _in_message(error) from error
+        if keep:
+            self._cache.keep_raw(key, keep)
+        return made
+
+    async def _make(self, request: Request, tier: str, tenant: str) -> tuple[pb.PreparedPrompt, bytes]:
+        """The answer, and the bytes that the next equal request gets; none where it had better ask the line again."""
+        line = self._lines[tier]
+        opened = await self._worker.open(line, request)
+        key = line_key(tenant=tenant, versions=line.versions, request=opened.request)
+        found = await self._cache.prepared(key, lambda: self._worker.shorten(line, opened.request))
+        prepared = opened.close(found.prepared)
+        made = prepared_of(prepared, tier, pb.CACHE_RESULT_HIT)
+        keep = made.SerializeToString() if self._cache.enabled and cacheable(prepared) else b""
+        if not found.hit:
+            made.receipt.cache = pb.CACHE_RESULT_MISS if self._cache.enabled else pb.CACHE_RESULT_BYPASS
+        return made, keep
+
+
+def _in_message(error: InvalidFieldError) -> InvalidFieldError:
+    """The line names its own fields; in the contract they lie in ``input``."""
+    violations = [Violation(subject=f"input.{v.subject}", description=v.description) for v in error.violations]
+    return InvalidFieldError(f"input.{error.message}", violations=violations)
