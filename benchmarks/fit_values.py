@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.prompts import DATA, load, load_metric
+from benchmarks.prompt_data import DATA, load, load_metric
 from preprocess_service import clean
 from preprocess_service.core import Prompt
 from preprocess_service.summarise import log_odds

@@ -16,7 +16,7 @@ COMPRESSORS = {
     "head_tail": pb.COMPRESSOR_CUT,
 }
 RUNGS = {"head_tail": "cut"}
-SOURCES = {"quote": "quoted"}
+SOURCES = {"quote": "quoted", "mark": "marked"}
 
 
 def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str) -> Request:

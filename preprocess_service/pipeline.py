@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reelgate.rpc.errors import FidelityError, InvalidFieldError, NotFoundError, PromptTokensExceededError
+from reelgate.rpc.errors import (
+    FidelityError,
+    InvalidFieldError,
+    NotFoundError,
+    PromptTokensExceededError,
+    ProtectedTermsError,
+)
 
 from . import clean, fidelity, fit, template
 from .core import (
@@ -23,7 +29,8 @@ from .core import (
     StageReport,
     Verdict,
 )
-from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
+from .protect import HARD, KEYWORD, KEYWORD_LENGTH_MAX, KEYWORDS_MAX, MARK, Protector, fold, unmark
+from .protect import STAGE as PROTECT
 from .summarise import extractive
 from .tokens import Tokenizer
 
@@ -58,9 +65,10 @@ class Line:
         policy = request.policy
         original = template.compose(request.fields, request.template) if request.fields else request.text
         check(request, original)
-        run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector(request.keywords))
+        run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector())
         if policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
+            run.protect(request)
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         cleaned = run.prompt.text
@@ -69,9 +77,11 @@ class Line:
         if policy.compress and run.tokens > policy.target:
             self._summarise(run, policy)
         if policy.clean:
-            run.do(template.STAGE, lambda p: template.tidy(p, balance=run.lossy))
+            run.do(template.STAGE, lambda p: run.tidied(p, balance=run.lossy))
         if run.tokens > policy.target:
             run.cut(policy)
+        if not run.protector.holds(cleaned, run.prompt.text):
+            raise ProtectedTermsError("the protected terms do not survive within the target")
         verdict, losses = fidelity.assess(cleaned, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
             raise unfaithful(losses, policy)
@@ -164,6 +174,25 @@ class Run:
         self.changes += changes
         self.prompt, self.tokens = after, tokens
 
+    def protect(self, request: Request) -> None:
+        """Take the brackets of the marks out, and know from here on what must survive."""
+        marked: list[str] = []
+
+        def stage(prompt: Prompt) -> tuple[Prompt, tuple[Change, ...]]:
+            after, changes, terms = unmark(prompt)
+            marked.extend(terms)
+            return after, changes
+
+        if "[[" in self.prompt.text:
+            self.do(PROTECT, stage)
+        keywords = (clean.clean(Prompt.of(k), emojis=request.emojis)[0].text or k for k in request.keywords)
+        self.protector = Protector(keywords, marked)
+
+    def tidied(self, prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:
+        """Tidy, unless a keyword is made of what would be tidied away."""
+        after, changes = template.tidy(prompt, balance=balance)
+        return (after, changes) if self.protector.holds(prompt.text, after.text) else (prompt, ())
+
     def rewrite(self, rewriter: Rewriter, ratio: float) -> None:
         """Let the rewriter try; what it made is taken only when nothing mandatory is lost and nothing invented."""
         text = self.prompt.text
@@ -195,7 +224,7 @@ class Run:
                 shorter, changes, _ = fit.fit(
                     prompt, target=room, head=policy.head, tail=policy.tail, tokenizer=self.tokenizer, pins=pins
                 )
-                tidied, more = template.tidy(shorter, balance=True)
+                tidied, more = self.tidied(shorter, balance=True)
                 return (tidied, changes + more) if tidied.text else (shorter, changes)
 
             trial = replace(self, prompt=before, reports=[], changes=[])
@@ -255,17 +284,17 @@ def wider(policy: Policy) -> str:
 
 def protected(protector: Protector, before: str, after: str) -> tuple[ProtectedTerm, ...]:
     """Every keyword and every other protected span of the cleaned text, and whether it is in the final one."""
-    pins = protector.pins(before)
-    there = {span.text.lower() for span in protector.spans(after)}
-    present = {span.text.lower() for span in pins}
-    terms = [(keyword, "keyword") for keyword in protector.keywords]
-    terms += [(span.text, span.kind) for span in pins if span.kind != "keyword"]
-    return tuple(
+    had, has = protector.hard(before), protector.hard(after)
+    terms = [
+        ProtectedTerm(text=text, kind=kind, present=fold(text) in had, survived=fold(text) in has)
+        for texts, kind in ((protector.keywords, KEYWORD), (protector.marked, MARK))
+        for text in texts
+    ]
+    terms += [
         ProtectedTerm(
-            text=text,
-            kind=kind,
-            present=text.lower() in present,
-            survived=text.lower() in there or (kind != "keyword" and text.lower() in after.lower()),
+            text=span.text, kind=span.kind, present=True, survived=fidelity.survives(span.text, after, hard=None)
         )
-        for text, kind in terms
-    )
+        for span in protector.pins(before)
+        if span.kind not in HARD
+    ]
+    return tuple(terms)

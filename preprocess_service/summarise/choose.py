@@ -15,9 +15,9 @@ from .units import Chunk, Word
 
 GLUE = 0.001
 """Value for a token of what only joins: articles go before anything that is shown, openers after most praise."""
-REPEATED = 0.01
+REPEATED = 0.005
 """Factor for a mention that does not carry its word."""
-LONE = 0.6
+LONE = 0.85
 """Factor for a phrase of which one word is left: it reads as a word, not as a phrase."""
 SMALLEST = 0.5
 """Cost of what costs nothing, so that it can be compared."""

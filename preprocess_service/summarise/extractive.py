@@ -19,7 +19,7 @@ from .values import weigh
 
 STAGE = "summarise"
 ROUNDS = 6
-ROOM = 3
+ROOM = 2
 """Tokens under the target that are not worth another look."""
 OPENINGS = re.compile(
     r"""(?:^|(?<=[.!?]\s))(?:
@@ -100,18 +100,28 @@ def _units(text: str, tokenizer: Tokenizer, pins: Sequence[Span], *, fine: bool)
 
 def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -> None:
     """Pin the words of the spans, the preposition that they follow, and what a number counts."""
-    ordered = sorted(pins, key=lambda pin: pin.start)
+    ordered = _merged(pins)
     at = 0
     for i, word in enumerate(words):
-        while at < len(ordered) and ordered[at].end <= word.start:
+        while at < len(ordered) and ordered[at][1] <= word.start:
             at += 1
-        word.pinned = at < len(ordered) and ordered[at].start < word.end
+        word.pinned = at < len(ordered) and ordered[at][0] < word.end
         counted = i > 0 and words[i - 1].pinned and words[i - 1].lower[0].isdigit() and not IS_CJK.match(word.lower)
         word.pinned |= counted and not word.mark and word.lower not in lexicon.FUNCTION
     for chunk in chunks:
         opener = words[chunk.first]
         if opener.lower in lexicon.PREPOSITIONS and any(w.pinned for w in words[chunk.first : chunk.last]):
             opener.pinned = True
+
+
+def _merged(pins: Sequence[Span]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for start, end in sorted((pin.start, pin.end) for pin in pins):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
 
 
 def _edits(
@@ -133,7 +143,8 @@ def _edits(
         mark = _mark(words, marks, left, right, right in opens)
         if not mark and right - 1 in opens and right - 1 > left and words[right - 1].lower.endswith("ing"):
             mark = ","
-        space = " " if any(c.isspace() for c in text[start:end]) else ""
+        joins = all(c.isalnum() and not IS_CJK.match(c) for c in (text[start - 1], text[end])) and not mark
+        space = " " if joins or any(c.isspace() for c in text[start:end]) else ""
         out.append(Edit(start=start, end=end, replacement=mark + space, reason="low value"))
     last = stay[-1]
     if not all(keep[last + 1 :]):

@@ -19,7 +19,7 @@ def optional(words: Sequence[Word], chunk: Chunk) -> Iterator[tuple[int, int]]:
     """Spans of words of the chunk that may go alone, its phrase staying."""
     i = chunk.first
     while i < chunk.last:
-        if end := _holder(words, chunk, i):
+        if end := _holder(words, chunk, i) or _light_verb(words, chunk, i):
             yield i, end
             i = end
             continue
@@ -30,9 +30,9 @@ def optional(words: Sequence[Word], chunk: Chunk) -> Iterator[tuple[int, int]]:
 
 def _may_go(words: Sequence[Word], chunk: Chunk, i: int) -> bool:
     word = words[i]
-    if word.pinned:
-        return False
     lower = word.lower
+    if word.pinned or IS_CJK.match(lower):
+        return False
     if word.mark:
         return lower == "," and 0 < i < len(words) - 1 and _joins_without_comma(words[i - 1], words[i + 1])
     following = words[i + 1] if i + 1 < chunk.last else None
@@ -107,6 +107,12 @@ def _holder(words: Sequence[Word], chunk: Chunk, start: int) -> int:
         i += 1
     held = i + 2 < chunk.last and words[i + 1].lower == "of" and not words[i].pinned and not words[i + 1].pinned
     return i + 2 if held and words[i].lower in lexicon.HOLDERS else 0
+
+
+def _light_verb(words: Sequence[Word], chunk: Chunk, i: int) -> int:
+    """The end of ``begins to``, or 0: the verb that follows says it all."""
+    held = i + 2 < chunk.last and words[i + 1].lower == "to" and not words[i].pinned and not words[i + 1].pinned
+    return i + 2 if held and words[i].lower in lexicon.LIGHT_VERBS and not words[i + 2].mark else 0
 
 
 def _with_its_and(words: Sequence[Word], chunk: Chunk, i: int) -> tuple[int, int]:

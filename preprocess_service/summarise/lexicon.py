@@ -119,6 +119,12 @@ HOLDERS = ABSTRACT | _words(
 )
 """Nouns that, before ``of``, only hold what follows."""
 
+LIGHT_VERBS = _words(
+    """begin begins began beginning start starts started starting continue continues continued continuing seem seems
+    seemed seeming appear appears appeared appearing proceed proceeds try tries trying tried manage manages"""
+)
+"""Verbs that, before ``to``, leave the telling to the next one."""
+
 META_VERBS = _words(
     """creating creates create adding adds add enhancing enhances enhance highlighting highlights highlight
     emphasizing emphasizes emphasize evoking evokes evoke conveying conveys convey exuding exudes showcasing
