@@ -1,4 +1,4 @@
-"""The line: clean -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
+"""The line: clean -> screen -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
 
 import re
 import time
@@ -10,11 +10,12 @@ from reelgate.rpc.errors import (
     FidelityError,
     InvalidFieldError,
     NotFoundError,
+    PromptRejectedError,
     PromptTokensExceededError,
     ProtectedTermsError,
 )
 
-from . import clean, fidelity, fit, template
+from . import clean, fidelity, fit, screen, template
 from .core import (
     POLICIES,
     Change,
@@ -26,6 +27,7 @@ from .core import (
     ProtectedTerm,
     Receipt,
     Request,
+    Screening,
     StageReport,
     Verdict,
 )
@@ -34,11 +36,13 @@ from .protect import STAGE as PROTECT
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "1"
+LINE_VERSION = "2"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
 TARGET_MIN = 16
+RATIO_MIN = 0.1
+"""The least share of its tokens that a client may ask for."""
 DEEP = 0.5
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -68,10 +72,13 @@ class Line:
         run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector())
         if policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
+        screening = run.screen(request)
+        if policy.clean:
             run.protect(request)
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         cleaned = run.prompt.text
+        policy = narrowed(policy, request.ratio, run.tokens)
         if not policy.clean and run.tokens > policy.target:
             raise PromptTokensExceededError.of(count=run.tokens, limit=policy.target)
         if policy.compress and run.tokens > policy.target:
@@ -87,7 +94,9 @@ class Line:
             raise unfaithful(losses, policy)
         negative = self._negative(request)
         return Prepared(
-            prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, cleaned, verdict, negative)
+            prompt=run.prompt.text,
+            negative=negative,
+            receipt=self._receipt(run, policy, cleaned, verdict, negative, screening),
         )
 
     def _summarise(self, run: "Run", policy: Policy) -> None:
@@ -114,8 +123,10 @@ class Line:
             raise PromptTokensExceededError.of(count=count, limit=limit, field="negative_prompt")
         return text
 
-    def _receipt(self, run: "Run", policy: Policy, cleaned: str, verdict: Fidelity, negative: str) -> Receipt:
-        before = self.tokenizer.count(run.prompt.original)
+    def _receipt(
+        self, run: "Run", policy: Policy, cleaned: str, verdict: Fidelity, negative: str, screening: Screening
+    ) -> Receipt:
+        before = run.before
         notes = list(run.notes)
         if run.lossy and run.tokens < DEEP * before:
             notes.append("deep_compression")
@@ -134,6 +145,7 @@ class Line:
             notes=tuple(notes),
             line_version=LINE_VERSION,
             fingerprint=self.tokenizer.fingerprint,
+            screening=screening,
         )
 
 
@@ -145,13 +157,15 @@ class Run:
     tokenizer: Tokenizer
     protector: Protector
     tokens: int = 0
+    before: int = 0
     reports: list[StageReport] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tokens = self.tokenizer.count(self.prompt.text)
+        self.tokens = self.tokens or self.tokenizer.count(self.prompt.text)
+        self.before = self.before or self.tokens
 
     @property
     def lossy(self) -> bool:
@@ -173,6 +187,27 @@ class Run:
         )
         self.changes += changes
         self.prompt, self.tokens = after, tokens
+
+    def screen(self, request: Request) -> Screening:
+        """Judge the raw text and what was taken out of it. Raises ``PromptRejectedError`` where the policy says so."""
+        started = time.perf_counter_ns()
+        raw = self.prompt.original
+        removed = self.changes if request.policy.clean else clean.clean(self.prompt)[1]
+        found = screen.screen(raw, removed, self.before, policy=request.screening)
+        micros = (time.perf_counter_ns() - started) // 1000
+        self.reports.append(
+            StageReport(name=screen.STAGE, tokens_in=self.tokens, tokens_out=self.tokens, changes=0, micros=micros)
+        )
+        if found.verdict == "rejected":
+            names = ", ".join(signal.name for signal in found.signals)
+            raise PromptRejectedError(
+                f"the prompt does not look like one: {names}",
+                metadata={signal.name: f"{signal.value:g} (limit {signal.limit:g})" for signal in found.signals}
+                | {"score": f"{found.score:g}"},
+            )
+        if found.verdict == "flagged" and request.screening != "observe":
+            self.notes += [f"screening:{signal.name}" for signal in found.signals]
+        return found
 
     def protect(self, request: Request) -> None:
         """Take the brackets of the marks out, and know from here on what must survive."""
@@ -255,8 +290,18 @@ def check(request: Request, original: str) -> None:
         raise InvalidFieldError.of("keywords", f"a keyword may have at most {KEYWORD_LENGTH_MAX} characters")
     if request.emojis not in ("drop", "keep"):
         raise InvalidFieldError.of("emojis", "is drop or keep")
+    if request.ratio is not None and not RATIO_MIN <= request.ratio <= 1:
+        raise InvalidFieldError.of("ratio", f"is {request.ratio:g}, must be between {RATIO_MIN:g} and 1")
     if request.policy.target < TARGET_MIN:
         raise InvalidFieldError.of("policy", f"a target is at least {TARGET_MIN} tokens")
+
+
+def narrowed(policy: Policy, ratio: float | None, tokens: int) -> Policy:
+    """The policy with the client's own ratio: a lower ceiling, and the rewriter's ratio."""
+    if ratio is None or not policy.compress:
+        return policy
+    ceiling = max(TARGET_MIN, int(ratio * tokens))
+    return replace(policy, ratio=ratio, target=min(policy.target, ceiling))
 
 
 def rewritable(text: str) -> bool:

@@ -72,7 +72,10 @@ class PreprocessServicer(PreprocessServiceServicer):
         tier = asked_tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
-        request = request_of(message, default_policy=self._settings.default_policy, emojis=self._settings.emojis)
+        settings = self._settings
+        request = request_of(
+            message, default_policy=settings.default_policy, emojis=settings.emojis, screening=settings.screening
+        )
         try:
             return tier, await self._worker.prepare(self._lines[tier], request)
         except InvalidFieldError as error:

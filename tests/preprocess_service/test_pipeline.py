@@ -225,3 +225,19 @@ def test_marked_terms_survive_where_they_would_go(long_prompt: str) -> None:
 def test_passthrough_leaves_marks_alone() -> None:
     text = "a [[red fox]] in snow"
     assert LINE.prepare(Request(text=text, policy=POLICIES["passthrough"])).prompt == text
+
+
+def test_a_ratio_lowers_the_ceiling_and_nothing_else(long_prompt: str) -> None:
+    plain = LINE.prepare(Request(text=long_prompt)).receipt
+    narrow = LINE.prepare(Request(text=long_prompt, ratio=0.25)).receipt
+    assert narrow.tokens_after <= narrow.target == int(0.25 * plain.tokens_before) < plain.target
+    assert LINE.prepare(Request(text=long_prompt, ratio=1.0)).prompt == LINE.prepare(Request(text=long_prompt)).prompt
+    full = LINE.prepare(Request(text=long_prompt, ratio=0.25, policy=POLICIES["full"]))
+    assert full.receipt.tokens_after > 100
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, 1.5, float("nan")])
+def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
+    with pytest.raises(InvalidFieldError) as caught:
+        LINE.prepare(Request(text=PLAIN, ratio=ratio))
+    assert caught.value.violations[0].subject == "ratio"
