@@ -7,7 +7,7 @@ import hashlib
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import InvalidFieldError
 
-from .core import POLICIES, Change, Fields, Prepared, Receipt, Request, Verdict
+from .core import POLICIES, Change, Fields, Prepared, Receipt, Request, Screening, Verdict
 
 COMPRESSORS = {
     "none": pb.COMPRESSOR_NONE,
@@ -16,10 +16,12 @@ COMPRESSORS = {
     "head_tail": pb.COMPRESSOR_CUT,
 }
 RUNGS = {"head_tail": "cut"}
-SOURCES = {"quote": "quoted"}
+VERDICTS = {"pass": pb.SCREENING_VERDICT_PASS, "flagged": pb.SCREENING_VERDICT_FLAGGED}
+"""A rejected prompt has no receipt: its signals are in the error."""
+SOURCES = {"quote": "quoted", "mark": "marked"}
 
 
-def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str) -> Request:
+def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str, screening: str = "observe") -> Request:
     """The line's request. Raises ``InvalidFieldError`` for a missing prompt or an unknown policy."""
     policy = message.policy or default_policy
     if policy not in POLICIES:
@@ -43,6 +45,8 @@ def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str) -> 
         template=message.template or "default",
         emojis=emojis,
         strict=message.strict,
+        ratio=message.ratio if message.HasField("ratio") else None,
+        screening=screening,
     )
 
 
@@ -87,7 +91,20 @@ def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult) -> pb.Receipt
         deep_compression="deep_compression" in receipt.notes,
         cache=cache,
         warnings=[*(note for note in receipt.notes if note != "deep_compression"), *absent(receipt)],
+        screening=screening_of(receipt.screening),
         original_sha256=hashlib.sha256(receipt.original.encode("utf-8")).hexdigest(),
+    )
+
+
+def screening_of(screening: Screening) -> pb.Screening:
+    return pb.Screening(
+        policy=screening.policy,
+        verdict=VERDICTS[screening.verdict],
+        score=screening.score,
+        signals=[
+            pb.ScreeningSignal(name=s.name, value=s.value, limit=s.limit, severity=s.severity)
+            for s in screening.signals
+        ],
     )
 
 

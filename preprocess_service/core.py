@@ -173,10 +173,15 @@ class Request:
     fields: Fields | None = None
     negative: str = ""
     keywords: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()
+    """Terms that the text marked, once it is normalised and the marks are out of it (see protect.py)."""
     policy: Policy = field(default_factory=lambda: POLICIES["economy"])
     template: str = "default"
     emojis: str = "drop"
     strict: bool = False
+    ratio: float | None = None
+    """The client's own: at most this share of the cleaned prompt's tokens, and never more than the policy's target."""
+    screening: str = "observe"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +215,26 @@ class Fidelity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """One thing that looks wrong: a value over its limit; ``severity`` 0..1. The units are in screen.py."""
+
+    name: str
+    value: float
+    limit: float
+    severity: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screening:
+    """What screening said: ``verdict`` is pass, flagged or rejected; ``score`` is the highest severity."""
+
+    policy: str = "observe"
+    verdict: str = "pass"
+    score: float = 0.0
+    signals: tuple[Signal, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """What happened to a prompt on its way, from the client's original to what is sent."""
 
@@ -227,6 +252,7 @@ class Receipt:
     notes: tuple[str, ...]
     line_version: str
     fingerprint: str
+    screening: Screening = Screening()
 
     @property
     def ratio(self) -> float:

@@ -36,7 +36,7 @@ def fit(
     offsets = tokenizer.offsets(prompt.text)
     if len(offsets) <= target:
         return prompt, (), ()
-    hard = [pin for pin in pins if pin.kind == HARD]
+    hard = [pin for pin in pins if pin.kind in HARD]
     alone = (
         tokenizer.count(_assemble(prompt, _merge(prompt.text, [(p.start, p.end) for p in hard]))[0].text) if hard else 0
     )
@@ -45,7 +45,7 @@ def fit(
             f"the protected terms alone take {alone} tokens, at most {target} fit",
             metadata={"tokens": str(alone), "limit": str(target)},
         )
-    soft = [pin for pin in pins if pin.kind != HARD]
+    soft = [pin for pin in pins if pin.kind not in HARD]
     dropped: list[Span] = []
     room = target
     while True:

@@ -6,7 +6,7 @@ works on the normalised text as if it were the original, and its result is then 
 
 from dataclasses import dataclass, replace
 
-from .core import Change, Prepared, Prompt, Receipt, Request, StageReport
+from .core import Change, Prepared, Prompt, Receipt, Request, Screening, StageReport
 
 DEEP = 0.5
 """Below this share of its tokens a prompt counts as deeply compressed."""
@@ -15,13 +15,15 @@ DEEP = 0.5
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
     """``request`` has the normalised text, no fields; ``prompt`` leads from it to the original. ``reports`` and ``changes``
-    are those of the normalising stages, ``tokens`` the original's."""
+    are those of the normalising stages, ``tokens`` the original's. ``screening`` judges this original, not the normalised text."""
 
     request: Request
     prompt: Prompt
     tokens: int
     reports: tuple[StageReport, ...]
     changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    screening: Screening
 
     def close(self, prepared: Prepared) -> Prepared:
         """``prepared`` (made of ``request``) with a receipt for the client's original."""
@@ -34,7 +36,8 @@ class Opened:
                 tokens_before=self.tokens,
                 stages=self.reports + receipt.stages,
                 changes=self.changes + tuple(map(self._moved, receipt.changes)),
-                notes=receipt.notes + (("deep_compression",) if self._is_deep(receipt) else ()),
+                notes=self.notes + receipt.notes + (("deep_compression",) if self._is_deep(receipt) else ()),
+                screening=self.screening,
             ),
         )
 

@@ -1,4 +1,4 @@
-"""The line: clean -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
+"""The line: clean -> screen -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
 
 import re
 import time
@@ -6,9 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reelgate.rpc.errors import FidelityError, InvalidFieldError, NotFoundError, PromptTokensExceededError
+from reelgate.rpc.errors import (
+    FidelityError,
+    InvalidFieldError,
+    NotFoundError,
+    PromptRejectedError,
+    PromptTokensExceededError,
+    ProtectedTermsError,
+)
 
-from . import clean, fidelity, fit, template
+from . import clean, fidelity, fit, screen, template
 from .core import (
     POLICIES,
     Change,
@@ -20,19 +27,23 @@ from .core import (
     ProtectedTerm,
     Receipt,
     Request,
+    Screening,
     StageReport,
     Verdict,
 )
 from .opened import Opened
-from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
+from .protect import HARD, KEYWORD, KEYWORD_LENGTH_MAX, KEYWORDS_MAX, MARK, Protector, fold, unmark
+from .protect import STAGE as PROTECT
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "1"
+LINE_VERSION = "2"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
 TARGET_MIN = 16
+RATIO_MIN = 0.1
+"""The least share of its tokens that a client may ask for."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -69,32 +80,45 @@ class Line:
         """Check and normalise: from here on equal prompts are equal strings."""
         original = template.compose(request.fields, request.template) if request.fields else request.text
         check(request, original)
-        run = self._run(request, original)
-        tokens = run.tokens
+        run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector())
         if request.policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
+        screening = run.screen(request)
+        if request.policy.clean:
+            run.protect(request)
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         return Opened(
-            request=replace(request, text=run.prompt.text, fields=None),
+            request=replace(
+                request,
+                text=run.prompt.text,
+                fields=None,
+                keywords=run.protector.keywords,
+                marked=run.protector.marked,
+            ),
             prompt=run.prompt,
-            tokens=tokens,
+            tokens=run.before,
             reports=tuple(run.reports),
             changes=tuple(run.changes),
+            notes=tuple(run.notes),
+            screening=screening,
         )
 
     def shorten(self, request: Request) -> Prepared:
         """The costly part, for a request that ``open`` normalised; the receipt is told in offsets of the normalised text."""
-        policy = request.policy
-        run = self._run(request, request.text)
+        protector = Protector(request.keywords, request.marked)
+        run = Run(prompt=Prompt.of(request.text), tokenizer=self.tokenizer, protector=protector)
+        policy = narrowed(request.policy, request.ratio, run.tokens)
         if not policy.clean and run.tokens > policy.target:
             raise PromptTokensExceededError.of(count=run.tokens, limit=policy.target)
         if policy.compress and run.tokens > policy.target:
             self._summarise(run, policy)
         if policy.clean:
-            run.do(template.STAGE, lambda p: template.tidy(p, balance=run.lossy))
+            run.do(template.STAGE, lambda p: run.tidied(p, balance=run.lossy))
         if run.tokens > policy.target:
             run.cut(policy)
+        if not run.protector.holds(request.text, run.prompt.text):
+            raise ProtectedTermsError("the protected terms do not survive within the target")
         verdict, losses = fidelity.assess(request.text, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
             raise unfaithful(losses, policy)
@@ -102,9 +126,6 @@ class Line:
         return Prepared(
             prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, verdict, negative)
         )
-
-    def _run(self, request: Request, text: str) -> "Run":
-        return Run(prompt=Prompt.of(text), tokenizer=self.tokenizer, protector=Protector(request.keywords))
 
     def _summarise(self, run: "Run", policy: Policy) -> None:
         """The ladder: the rewriter at its ratio while it is faithful, then words chosen, pins kept."""
@@ -157,13 +178,15 @@ class Run:
     tokenizer: Tokenizer
     protector: Protector
     tokens: int = 0
+    before: int = 0
     reports: list[StageReport] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.tokens = self.tokenizer.count(self.prompt.text)
+        self.tokens = self.tokens or self.tokenizer.count(self.prompt.text)
+        self.before = self.before or self.tokens
 
     @property
     def lossy(self) -> bool:
@@ -185,6 +208,46 @@ class Run:
         )
         self.changes += changes
         self.prompt, self.tokens = after, tokens
+
+    def screen(self, request: Request) -> Screening:
+        """Judge the raw text and what was taken out of it. Raises ``PromptRejectedError`` where the policy says so."""
+        started = time.perf_counter_ns()
+        raw = self.prompt.original
+        removed = self.changes if request.policy.clean else clean.clean(self.prompt)[1]
+        found = screen.screen(raw, removed, self.before, policy=request.screening)
+        micros = (time.perf_counter_ns() - started) // 1000
+        self.reports.append(
+            StageReport(name=screen.STAGE, tokens_in=self.tokens, tokens_out=self.tokens, changes=0, micros=micros)
+        )
+        if found.verdict == "rejected":
+            names = ", ".join(signal.name for signal in found.signals)
+            raise PromptRejectedError(
+                f"the prompt does not look like one: {names}",
+                metadata={signal.name: f"{signal.value:g} (limit {signal.limit:g})" for signal in found.signals}
+                | {"score": f"{found.score:g}"},
+            )
+        if found.verdict == "flagged" and request.screening != "observe":
+            self.notes += [f"screening:{signal.name}" for signal in found.signals]
+        return found
+
+    def protect(self, request: Request) -> None:
+        """Take the brackets of the marks out, and know from here on what must survive."""
+        marked: list[str] = []
+
+        def stage(prompt: Prompt) -> tuple[Prompt, tuple[Change, ...]]:
+            after, changes, terms = unmark(prompt)
+            marked.extend(terms)
+            return after, changes
+
+        if "[[" in self.prompt.text:
+            self.do(PROTECT, stage)
+        keywords = (clean.clean(Prompt.of(k), emojis=request.emojis)[0].text or k for k in request.keywords)
+        self.protector = Protector(keywords, marked)
+
+    def tidied(self, prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:
+        """Tidy, unless a keyword is made of what would be tidied away."""
+        after, changes = template.tidy(prompt, balance=balance)
+        return (after, changes) if self.protector.holds(prompt.text, after.text) else (prompt, ())
 
     def rewrite(self, rewriter: Rewriter, ratio: float) -> None:
         """Let the rewriter try; what it made is taken only when nothing mandatory is lost and nothing invented."""
@@ -217,7 +280,7 @@ class Run:
                 shorter, changes, _ = fit.fit(
                     prompt, target=room, head=policy.head, tail=policy.tail, tokenizer=self.tokenizer, pins=pins
                 )
-                tidied, more = template.tidy(shorter, balance=True)
+                tidied, more = self.tidied(shorter, balance=True)
                 return (tidied, changes + more) if tidied.text else (shorter, changes)
 
             trial = replace(self, prompt=before, reports=[], changes=[])
@@ -248,8 +311,18 @@ def check(request: Request, original: str) -> None:
         raise InvalidFieldError.of("keywords", f"a keyword may have at most {KEYWORD_LENGTH_MAX} characters")
     if request.emojis not in ("drop", "keep"):
         raise InvalidFieldError.of("emojis", "is drop or keep")
+    if request.ratio is not None and not RATIO_MIN <= request.ratio <= 1:
+        raise InvalidFieldError.of("ratio", f"is {request.ratio:g}, must be between {RATIO_MIN:g} and 1")
     if request.policy.target < TARGET_MIN:
         raise InvalidFieldError.of("policy", f"a target is at least {TARGET_MIN} tokens")
+
+
+def narrowed(policy: Policy, ratio: float | None, tokens: int) -> Policy:
+    """The policy with the client's own ratio: a lower ceiling, and the rewriter's ratio."""
+    if ratio is None or not policy.compress:
+        return policy
+    ceiling = max(TARGET_MIN, int(ratio * tokens))
+    return replace(policy, ratio=ratio, target=min(policy.target, ceiling))
 
 
 def rewritable(text: str) -> bool:
@@ -277,17 +350,17 @@ def wider(policy: Policy) -> str:
 
 def protected(protector: Protector, before: str, after: str) -> tuple[ProtectedTerm, ...]:
     """Every keyword and every other protected span of the cleaned text, and whether it is in the final one."""
-    pins = protector.pins(before)
-    there = {span.text.lower() for span in protector.spans(after)}
-    present = {span.text.lower() for span in pins}
-    terms = [(keyword, "keyword") for keyword in protector.keywords]
-    terms += [(span.text, span.kind) for span in pins if span.kind != "keyword"]
-    return tuple(
+    had, has = protector.hard(before), protector.hard(after)
+    terms = [
+        ProtectedTerm(text=text, kind=kind, present=fold(text) in had, survived=fold(text) in has)
+        for texts, kind in ((protector.keywords, KEYWORD), (protector.marked, MARK))
+        for text in texts
+    ]
+    terms += [
         ProtectedTerm(
-            text=text,
-            kind=kind,
-            present=text.lower() in present,
-            survived=text.lower() in there or (kind != "keyword" and text.lower() in after.lower()),
+            text=span.text, kind=span.kind, present=True, survived=fidelity.survives(span.text, after, hard=None)
         )
-        for text, kind in terms
-    )
+        for span in protector.pins(before)
+        if span.kind not in HARD
+    ]
+    return tuple(terms)

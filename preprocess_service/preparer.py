@@ -37,7 +37,10 @@ class Preparer:
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
         if (known := self._cache.raw(key)) is not None:
             return pb.PreparedPrompt.FromString(known)
-        request = request_of(message, default_policy=self._settings.default_policy, emojis=self._settings.emojis)
+        settings = self._settings
+        request = request_of(
+            message, default_policy=settings.default_policy, emojis=settings.emojis, screening=settings.screening
+        )
         try:
             made, keep = await self._make(request, tier, tenant)
         except InvalidFieldError as error:

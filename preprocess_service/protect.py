@@ -1,4 +1,9 @@
-"""Spans that must survive: the client's keywords, quoted text, numbers, and what is negated."""
+"""Spans that must survive: the client's keywords, what is marked in the prompt, quoted text, numbers, what is negated.
+
+A client marks in the prompt by double square brackets, ``a [[red fox]] in snow``: the brackets go, what stood between
+them survives verbatim. Inside a mark stands anything but a bracket or a line break, at most 200 code points, spaces
+around it are not part of it. Brackets that do not pair up are text. Under ``passthrough`` nothing is read or taken out.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,20 +11,25 @@ from dataclasses import dataclass
 
 import ahocorasick
 
+from .core import Change, Edit, Prompt
+
 KEYWORDS_MAX = 1_000
 KEYWORD_LENGTH_MAX = 200
-HARD = "keyword"
-"""Kind of the spans whose loss is an error; the others are kept while they fit and missed by name."""
+STAGE = "protect"
+KEYWORD, MARK = "keyword", "mark"
+HARD = frozenset((KEYWORD, MARK))
+"""Kinds of the spans whose loss is an error; the others are kept while they fit and missed by name."""
+MARKED = re.compile(r"\[\[[^\S\n]*([^\[\]\n]{0,198}[^\[\]\s])[^\S\n]*\]\]")
 
 QUOTED = re.compile(
     r"\"[^\"\n]{1,120}\"|“[^“”\n]{1,120}”|「[^「」\n]{1,120}」|『[^『』\n]{1,120}』|《[^《》\n]{1,120}》|«[^«»\n]{1,120}»"
 )
 NUMBER = re.compile(
-    r"(?<![^\W\d_])\d+(?:[.,:/]\d+)*(?:\s?(?:%|°\s?[CF]?|(?:fps|mm|cm|km|kg|mph|kmh|px|am|pm|s|m|k|K|st|nd|rd|th)\b))?"
+    r"(?<![A-Za-z\u00c0-\u024f\d])(?<!\d[.,:/–-])\d+(?:[.,:/–-]\d+)*(?:\s?(?:%|°\s?[CF]?|(?:fps|mm|cm|km|kg|mph|kmh|px|am|pm|s|m|k|K|st|nd|rd|th)\b))?"
 )
 NEGATION = re.compile(
     r"\b(?:no|not|never|without|none|nobody|nothing|neither|nor|cannot|(?:do|does|did|is|are|was|were|wo|ca|could|should|would|has|have|had)n['’]t)\b(?:\s+(?:(?:a|an|the|any|other|single|more)\s+)?[^\W\d_]+(?:-[^\W\d_]+)*)?"
-    r"|(?:没有|无人|不要|不能|不会|不再|不是|禁止|并非|从未|从不|毫无|没)[\u4e00-\u9fff]{0,3}",
+    r"|(?:没有|无人|不要|不能|不会|不再|不是|禁止|并非|从未|从不|毫无|没|不|无)[\u4e00-\u9fff]{0,2}",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -27,7 +37,7 @@ _JOINED = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """``text`` at ``[start:end]`` of the text that was searched; ``kind`` is keyword, quote, number or negation."""
+    """``text`` at ``[start:end]`` of the text that was searched; ``kind`` is keyword, mark, quote, number or negation."""
 
     start: int
     end: int
@@ -44,20 +54,42 @@ def fold(text: str) -> str:
 class Protector:
     """Finds the protected spans of any text. Built once a request; the keywords' automaton costs what they weigh."""
 
-    def __init__(self, keywords: Iterable[str] = ()) -> None:
+    def __init__(self, keywords: Iterable[str] = (), marked: Iterable[str] = ()) -> None:
+        """``marked`` are the terms that the prompt itself marked: found wherever they stand, inside a word too."""
         self.keywords = tuple(dict.fromkeys(k.strip() for k in keywords if k.strip()))
+        known = {fold(k) for k in self.keywords}
+        self.marked = tuple(m for m in dict.fromkeys(marked) if fold(m) not in known)
         self._automaton = ahocorasick.Automaton()
-        for keyword in self.keywords:
-            self._automaton.add_word(fold(keyword), keyword)
-        if self.keywords:
+        for term, kind in (*((k, KEYWORD) for k in self.keywords), *((m, MARK) for m in self.marked)):
+            self._automaton.add_word(fold(term), (len(term), kind))
+        if self.keywords or self.marked:
             self._automaton.make_automaton()
 
     def spans(self, text: str) -> tuple[Span, ...]:
-        """All protected spans, in order, not overlapping: keywords before the others, long before short."""
-        found = self._keyword_spans(text)
-        for pattern, kind in ((QUOTED, "quote"), (NUMBER, "number"), (NEGATION, "negation")):
-            found += [Span(start=m.start(), end=m.end(), kind=kind, text=m.group()) for m in pattern.finditer(text)]
-        return longest(found)
+        """All protected spans, in order of their start, those of a kind not overlapping, long before short.
+
+        A quotation or negation that holds a keyword is there as well as the keyword.
+        """
+        hard = longest(self._hard_spans(text))
+        soft = [
+            Span(start=m.start(), end=m.end(), kind=kind, text=m.group())
+            for pattern, kind in ((QUOTED, "quote"), (NUMBER, "number"), (NEGATION, "negation"))
+            for m in pattern.finditer(text)
+        ]
+        if not hard:
+            return longest(soft)
+        rest = [s for s in longest(soft) if not any(h.start <= s.start and s.end <= h.end for h in hard)]
+        return tuple(sorted((*hard, *rest), key=lambda s: (s.start, s.end)))
+
+    def holds(self, before: str, after: str) -> bool:
+        """Is every keyword and marked term of ``before`` still in ``after``?"""
+        if not self.keywords and not self.marked:
+            return True
+        return self.hard(before) <= self.hard(after)
+
+    def hard(self, text: str) -> set[str]:
+        """The keywords and marked terms in the text, in lower case; one inside another counts too."""
+        return {fold(span.text) for span in self._hard_spans(text)}
 
     def pins(self, text: str) -> tuple[Span, ...]:
         """The spans that a cut must not touch: the first mention of each; later ones may go."""
@@ -70,15 +102,26 @@ class Protector:
                 out.append(span)
         return tuple(out)
 
-    def _keyword_spans(self, text: str) -> list[Span]:
-        if not self.keywords:
+    def _hard_spans(self, text: str) -> list[Span]:
+        if not self.keywords and not self.marked:
             return []
         out = []
-        for last, keyword in self._automaton.iter(fold(text)):
-            start, end = last - len(keyword) + 1, last + 1
-            if is_bounded(text, start, end):
-                out.append(Span(start=start, end=end, kind=HARD, text=keyword))
+        for last, (size, kind) in self._automaton.iter(fold(text)):
+            start, end = last - size + 1, last + 1
+            if is_bounded(text, start, end) if kind == KEYWORD else text[start:end] in self.marked:
+                out.append(Span(start=start, end=end, kind=kind, text=text[start:end]))
         return out
+
+
+def unmark(prompt: Prompt) -> tuple[Prompt, tuple[Change, ...], tuple[str, ...]]:
+    """The prompt without the brackets of its marks, the changes, and the marked terms in order."""
+    edits, terms = [], []
+    for found in MARKED.finditer(prompt.text):
+        terms.append(found.group(1))
+        edits.append(Edit(start=found.start(), end=found.start(1), reason="mark"))
+        edits.append(Edit(start=found.end(1), end=found.end(), reason="mark"))
+    after, changes = prompt.edit(edits, stage=STAGE)
+    return after, changes, tuple(terms)
 
 
 def is_bounded(text: str, start: int, end: int) -> bool:
@@ -89,15 +132,11 @@ def is_bounded(text: str, start: int, end: int) -> bool:
 
 
 def longest(found: Sequence[Span]) -> tuple[Span, ...]:
-    """Of overlapping spans the keyword, then the longest, then the first. The filter for bounds has run before."""
+    """Of overlapping spans the first, of those the longest. The filter for bounds has run before."""
     out: list[Span] = []
     free = 0
-    ranked = sorted(found, key=lambda s: (s.start, s.kind != HARD, -(s.end - s.start)))
-    for span in ranked:
+    for span in sorted(found, key=lambda s: (s.start, -(s.end - s.start))):
         if span.start >= free:
             out.append(span)
             free = span.end
-        elif out and span.kind == HARD and out[-1].kind != HARD:
-            out[-1] = span
-            free = max(free, span.end)
     return tuple(out)

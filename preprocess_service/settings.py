@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     default_tier: str = "embedded"
     default_policy: Literal["economy", "balanced", "full", "passthrough"] = "economy"
     emojis: Literal["drop", "keep"] = "drop"
+    screening: Literal["observe", "flag", "reject"] = "flag"
+    """What stuffing, gibberish and obfuscation lead to: signals in the receipt, a warning too, or PROMPT_REJECTED."""
     bart: str = ""
     """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
     bart_beams: Annotated[int, Field(ge=1, le=16)] = 4

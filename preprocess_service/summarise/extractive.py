@@ -6,18 +6,21 @@ nothing can be invented. Cost is linear in the text but for one sort.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 from ..core import Change, Edit, Prompt
 from ..protect import Span
 from ..tokens import Tokenizer
-from . import lexicon
-from .units import IS_CJK, SENTENCE_END, Chunk, Word, chunks_of, modifies, spread_costs, suffixes, words_of
+from . import chinese, lexicon
+from .choose import Choice
+from .glue import GLUES
+from .units import IS_CJK, SENTENCE_END, Chunk, Word, chunks_of, modifies, spread_costs, words_of
 from .values import weigh
 
 STAGE = "summarise"
 ROUNDS = 6
+ROOM = 2
+"""Tokens under the target that are not worth another look."""
 OPENINGS = re.compile(
     r"""(?:^|(?<=[.!?]\s))(?:
         (?:(?:please|can\ you|i\ want\ you\ to|i\ would\ like\ (?:you\ )?to|imagine|create|generate|make|produce|render
@@ -30,15 +33,8 @@ OPENINGS = re.compile(
           |(?:please|imagine|create|generate|show\ me|visuali[sz]e)\s+)
         )
         |(?<![\u4e00-\u9fff])(?:这?个?视频中?(?:展示|展现|呈现|显示|记录)了?|画面中?(?:展示|展现|呈现|显示|描绘)了?
-        |请?(?:生成|制作|创建)一[个段](?:视频|短片)[，,：:]?)""",
+        |请?(?:生成|制作|创建)(?:一[个段张])?(?:视频|短片|图片)[，,：:]?)""",
     re.VERBOSE | re.IGNORECASE,
-)
-DROPPABLE = lexicon.ARTICLES | lexicon.POSSESSIVES | lexicon.COPULAS
-HOLLOW_ZH = re.compile(
-    "营造|氛围|仿佛|令人|让人|给人|充满|感觉|气息|意境|美感|展现出|彰显|体现|散发|质感|和谐|宁静|温馨|唯美|梦幻|整体|感受|细节|沉浸"
-)
-CAMERA_ZH = re.compile(
-    "特写|近景|中景|远景|全景|俯拍|仰拍|航拍|跟拍|推近|拉远|摇摄|镜头(?:环绕|推|拉|摇|移|向|跟)|风格|慢动作|延时"
 )
 MARK_RANK = {mark: rank for rank, marks in enumerate(("、", "，,:：–—", ";；", ".。!?！？…")) for mark in marks}
 
@@ -60,17 +56,29 @@ def compress(
         found = [shift for pin in pins if (shift := _moved(pin, opened))]
         rest, more = compress(shorter, target=target, tokenizer=tokenizer, pins=found)
         return rest, changes + more
-    aim = target
-    words, candidates = _candidates(prompt.text, tokenizer, pins)
-    best: Prompt = prompt
-    dropped: tuple[Change, ...] = ()
+    best = _select(prompt, target, tokenizer, pins, fine=False)
+    if IS_CJK.search(prompt.text) and tokenizer.count(best[0].text) > target:
+        return _select(prompt, target, tokenizer, pins, fine=True)
+    return best
+
+
+def _select(
+    prompt: Prompt, target: int, tokenizer: Tokenizer, pins: Sequence[Span], *, fine: bool
+) -> tuple[Prompt, tuple[Change, ...]]:
+    """The fullest choice of chunks and words that fits; the smallest one where none does."""
+    words, chunks = _units(prompt.text, tokenizer, pins, fine=fine)
+    choice, aim = Choice(words, chunks), target
+    best: tuple[Prompt, tuple[Change, ...]] | None = None
+    slack = -1
     for _ in range(ROUNDS):
-        best, dropped = prompt.edit(_edits(prompt.text, words, _choose(words, candidates, aim)), stage=STAGE)
-        over = tokenizer.count(best.text) - target
-        if over <= 0:
+        trial = prompt.edit(_edits(prompt.text, words, chunks, choice.fit(aim), choice.optional), stage=STAGE)
+        room = target - tokenizer.count(trial[0].text)
+        if best is None or 0 <= room < slack or slack < 0 <= room:
+            best, slack = trial, room
+        if 0 <= room < ROOM or (choice.skimmed and room >= 0):
             break
-        aim -= over
-    return best, dropped
+        aim += room
+    return best if best else (prompt, ())
 
 
 def _moved(pin: Span, removed: Sequence[Edit]) -> Span:
@@ -79,138 +87,65 @@ def _moved(pin: Span, removed: Sequence[Edit]) -> Span:
     return Span(start=pin.start - gone, end=pin.end - gone, kind=pin.kind, text=pin.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Something that can go: ``words[first:last]``, a whole phrase or one word. The cheapest by ``density`` goes first.
-
-    ``before`` is the first word of what the phrase hangs on, -1 where it stands alone: it may not stay without that.
-    """
-
-    density: float
-    first: int
-    last: int
-    phrase: bool = False
-    before: int = -1
-
-
-def _candidates(text: str, tokenizer: Tokenizer, pins: Sequence[Span]) -> tuple[list[Word], list[Candidate]]:
+def _units(text: str, tokenizer: Tokenizer, pins: Sequence[Span], *, fine: bool) -> tuple[list[Word], list[Chunk]]:
+    """The text's words, with costs, values and pins, and its chunks."""
     words = words_of(text)
     spread_costs(words, tokenizer.offsets(text))
-    chunks = chunks_of(words)
+    chunks = chunks_of(words, fine=fine)
     weigh(words, chunks)
-    _pin(words, pins)
-    _weigh_chinese(text, words, chunks)
-    found: list[Candidate] = []
-    for _, chain in groupby(chunks, key=lambda c: c.chain):
-        links = list(chain)
-        values, costs = [], []
-        for link in links:
-            found += _word_candidates(words, link)
-            rest = [words[i] for i in range(link.first, link.last) if not _is_droppable(words[i])]
-            values.append(sum(word.value for word in rest))
-            costs.append(sum(word.cost for word in rest))
-        end = links[-1].last
-        groups = suffixes(values, costs)
-        for n, (at, density) in enumerate(groups):
-            before = links[groups[n + 1][0]].first if n + 1 < len(groups) else -1
-            found.append(Candidate(density, links[at].first, end, True, before))
-            end = links[at].first
-    found.sort(key=lambda c: (c.density, -c.first))
-    return words, found
+    _pin(words, chunks, pins)
+    chinese.weigh(text, words, chunks)
+    return words, chunks
 
 
-def _pin(words: Sequence[Word], pins: Sequence[Span]) -> None:
-    ordered = sorted(pins, key=lambda pin: pin.start)
+def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -> None:
+    """Pin the words of the spans, the preposition that they follow, and what a number counts."""
+    ordered = _merged(pins)
     at = 0
-    for word in words:
-        while at < len(ordered) and ordered[at].end <= word.start:
+    for i, word in enumerate(words):
+        while at < len(ordered) and ordered[at][1] <= word.start:
             at += 1
-        word.pinned = at < len(ordered) and ordered[at].start < word.end
-
-
-def _weigh_chinese(text: str, words: Sequence[Word], chunks: Sequence[Chunk]) -> None:
-    """A Chinese clause about mood counts for little, one about the camera for more."""
+        word.pinned = at < len(ordered) and ordered[at][0] < word.end
+        counted = i > 0 and words[i - 1].pinned and words[i - 1].lower[0].isdigit() and not IS_CJK.match(word.lower)
+        word.pinned |= counted and not word.mark and word.lower not in lexicon.FUNCTION
     for chunk in chunks:
-        if not any(IS_CJK.match(word.lower) for word in words[chunk.first : chunk.last]):
-            continue
-        clause = text[words[chunk.first].start : words[chunk.last - 1].end]
-        factor = (0.4 if HOLLOW_ZH.search(clause) else 1.0) * (2.0 if CAMERA_ZH.search(clause) else 1.0)
-        for word in words[chunk.first : chunk.last]:
-            word.value *= factor
+        opener = words[chunk.first]
+        if opener.lower in lexicon.PREPOSITIONS and any(w.pinned for w in words[chunk.first : chunk.last]):
+            opener.pinned = True
 
 
-def _is_droppable(word: Word) -> bool:
-    """May the word go alone, its phrase staying?"""
-    if word.mark or word.pinned or word.capital:
-        return False
-    lower = word.lower
-    hollow = lower in lexicon.FILLER or (lower.endswith("ly") and lower not in lexicon.TEMPO)
-    return lower in DROPPABLE or (hollow and word.value < 0.2)
-
-
-def _word_candidates(words: Sequence[Word], chunk: Chunk) -> list[Candidate]:
-    out: list[Candidate] = []
-    for i in range(chunk.first, chunk.last):
-        word = words[i]
-        if not _is_droppable(word):
-            continue
-        glue = 0.0005 + (0.002 if chunk.sentence == 0 else 0.0)
-        density = glue if word.lower in DROPPABLE else word.value / max(word.cost, 0.5)
-        out.append(Candidate(density, *_with_its_and(words, chunk, i)))
+def _merged(pins: Sequence[Span]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for start, end in sorted((pin.start, pin.end) for pin in pins):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
     return out
 
 
-def _with_its_and(words: Sequence[Word], chunk: Chunk, i: int) -> tuple[int, int]:
-    """A modifier goes with the ``and`` that ties it to the next or the last one: ``a beautiful and | stunning | ball``."""
-
-    def tied(at: int, other: int) -> bool:
-        inside = chunk.first <= min(at, other) and max(at, other) < chunk.last
-        return inside and words[at].lower in ("and", "or") and not words[at].pinned and modifies(words[other])
-
-    if tied(i + 1, i + 2):
-        return i, i + 2
-    return (i - 1, i + 1) if tied(i - 1, i - 2) else (i, i + 1)
-
-
-def _choose(words: Sequence[Word], candidates: Sequence[Candidate], target: int) -> list[bool]:
-    """Which words stay, so that their costs add up to ``target`` or less; pins always stay."""
-    keep = [True] * len(words)
-    total = sum(word.cost for word in words)
-    dropped: list[tuple[Candidate, list[int]]] = []
-    for candidate in candidates:
-        if total <= target:
-            break
-        gone = [i for i in range(candidate.first, candidate.last) if keep[i] and not words[i].pinned]
-        for i in gone:
-            keep[i] = False
-        total -= sum(words[i].cost for i in gone)
-        dropped.append((candidate, gone))
-    for candidate, gone in reversed(dropped):
-        cost = sum(words[i].cost for i in gone)
-        if (
-            candidate.phrase
-            and total + cost <= target
-            and (candidate.before < 0 or any(keep[candidate.before : candidate.first]))
-        ):
-            for i in gone:
-                keep[i] = True
-            total += cost
-    return keep
-
-
-def _edits(text: str, words: Sequence[Word], keep: Sequence[bool]) -> list[Edit]:
+def _edits(
+    text: str, words: Sequence[Word], chunks: Sequence[Chunk], keep: Sequence[bool], optional: Sequence[bool]
+) -> list[Edit]:
     """One edit for each run of dropped words, with the mark that must stand in its place."""
     out: list[Edit] = []
-    stay = [i for i, kept in enumerate(keep) if (kept and not words[i].mark) or (kept and words[i].pinned)]
+    stay = [i for i, kept in enumerate(keep) if kept and (not words[i].mark or words[i].pinned)]
     if not stay:
         return []
+    opens = {chunk.first: chunk for chunk in chunks if chunk.place}
     if stay[0] > 0 and not all(keep[: stay[0]]):
         out.append(Edit(start=0, end=words[stay[0]].start, reason="low value"))
     for left, right in pairwise(stay):
         if all(keep[left + 1 : right]):
             continue
         start, end = words[left].end, words[right].start
-        out.append(Edit(start=start, end=end, replacement=_joint(text, words, keep, left, right), reason="low value"))
+        marks = [i for i in range(left + 1, right) if words[i].mark and (keep[i] or not optional[i])]
+        mark = _mark(words, marks, left, right, right in opens)
+        if not mark and right - 1 in opens and right - 1 > left and words[right - 1].lower.endswith("ing"):
+            mark = ","
+        joins = all(c.isalnum() and not IS_CJK.match(c) for c in (text[start - 1], text[end])) and not mark
+        space = " " if joins or any(c.isspace() for c in text[start:end]) else ""
+        out.append(Edit(start=start, end=end, replacement=mark + space, reason="low value"))
     last = stay[-1]
     if not all(keep[last + 1 :]):
         closing = [word.lower for word in words[last + 1 :] if word.mark and word.lower in SENTENCE_END]
@@ -220,16 +155,18 @@ def _edits(text: str, words: Sequence[Word], keep: Sequence[bool]) -> list[Edit]
     return out
 
 
-def _joint(text: str, words: Sequence[Word], keep: Sequence[bool], left: int, right: int) -> str:
-    """What stands between two kept words when something between them went: the strongest mark of the gap, and a space.
+def _mark(words: Sequence[Word], marks: Sequence[int], left: int, right: int, inside: bool) -> str:
+    """The mark between two kept words when something between them went: the strongest of the gap.
 
-    A comma after a dropped adjective goes with it; one that closed a dropped phrase stays.
+    A comma after a dropped adjective goes with it; one that closed a dropped phrase stays, but for a preposition, which
+    joins by itself. ``inside``: the right word opens a phrase inside a sentence, so no full stop stands before it.
     """
-    marks = [i for i in range(left + 1, right) if words[i].mark and words[i].lower in MARK_RANK]
+    marks = [i for i in marks if words[i].lower in MARK_RANK]
     dropped = [i for i in range(left + 1, right) if not words[i].mark]
-    single = all(_is_droppable(words[i]) for i in dropped)
-    if single:
+    if all(words[i].lower in GLUES or modifies(words[i]) for i in dropped):
         marks = [i for i in marks if i == left + 1 or words[i].lower in SENTENCE_END]
     mark = max((words[i].lower for i in marks), key=MARK_RANK.__getitem__, default="")
-    spaced = any(c.isspace() for c in text[words[left].end : words[right].start])
-    return mark + (" " if spaced else "")
+    same = all(words[i].lower not in SENTENCE_END for i in marks)
+    if inside and same and words[right].lower in lexicon.PREPOSITIONS:
+        return ""
+    return "," if inside and mark == "." else mark

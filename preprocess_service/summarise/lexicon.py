@@ -76,6 +76,25 @@ FILLER = _words(
 )
 """Words that colour a mood or praise the picture: the first to go when tokens are short."""
 
+ADJECTIVES = _words(
+    """young old elderly big small large little tiny huge giant massive enormous tall short long thin thick wide narrow
+    high low deep shallow heavy dark pale deep cold hot cool wet dry empty full new ancient wooden metal metallic
+    stone steel concrete brick leather silk cotton velvet paper plastic ceramic marble bronze copper tropical
+    urban rural industrial medieval futuristic digital electric electronic distant faint dim silent quiet loud
+    gentle fierce wild tame strong weak hard soft round square flat curved straight curly smooth rough sharp
+    blunt fluffy furry shiny matte transparent translucent striped spotted checkered floral snowy icy sandy rocky
+    grassy muddy dusty smoky misty foggy cloudy rainy stormy windy sunny starry golden silvery several many few
+    other same whole entire main local public private royal human wise knowing own such certain possible clear
+    white-haired long-haired bearded wide-eyed dimly well-lit brown dark-haired fiery leafy hazy hidden tense eerie
+    relentless perilous sinister ominous potential final initial subsequent innate sheer pure true profound"""
+)
+"""Words that stand before a noun and leave a whole phrase when they go."""
+ADJECTIVE_ENDINGS = ("ful", "ous", "ive", "less", "able", "ible", "ical", "ish", "esque", "ary", "like")
+NOT_ADJECTIVES = _words(
+    """table vegetable vegetables fish dish finish dictionary library sanctuary diary olive archive dive drive hive
+    detective native locomotive cable spoonful handful missionary secretary"""
+)
+
 ABSTRACT = _words(
     """sense feeling mood atmosphere ambiance ambience essence beauty elegance charm grace harmony serenity
     tranquility tranquillity peace peacefulness calmness warmth coziness comfort nostalgia wonder awe
@@ -92,6 +111,19 @@ ABSTRACT = _words(
     visuals variety array display sight view perspective angle feel rhythm"""
 )
 """Nouns that name no thing a camera could see."""
+
+HOLDERS = ABSTRACT | _words(
+    """expanse array range series sort kind type collection number amount sea world realm wealth host plethora
+    multitude myriad cascade flurry wave burst shade shades hue tone layers mixture combination backdrop state
+    act edge edges surface heart midst top side front form forms shape kaleidoscope canvas celebration"""
+)
+"""Nouns that, before ``of``, only hold what follows."""
+
+LIGHT_VERBS = _words(
+    """begin begins began beginning start starts started starting continue continues continued continuing seem seems
+    seemed seeming appear appears appeared appearing proceed proceeds try tries trying tried manage manages"""
+)
+"""Verbs that, before ``to``, leave the telling to the next one."""
 
 META_VERBS = _words(
     """creating creates create adding adds add enhancing enhances enhance highlighting highlights highlight
@@ -117,6 +149,12 @@ TEMPO = _words(
     slow abruptly instantly continuously simultaneously"""
 )
 """How something moves: adverbs that a video does show."""
+
+ORDER = _words(
+    """first firstly second third fourth fifth next then later finally eventually lastly afterward afterwards meanwhile
+    initially suddenly soon again once until"""
+)
+"""Words that tell one step after another."""
 
 PARTICIPLES = _words(
     """adorned surrounded bathed dressed illuminated filled covered topped dotted framed lined captured nestled

@@ -17,9 +17,17 @@ WORD = re.compile(rf"[{CJK}]|[^\W\d_{CJK}]+(?:['’\-][^\W\d_{CJK}]+)*|\d+(?:[.,
 IS_CJK = re.compile(rf"[{CJK}]")
 SENTENCE_END = frozenset(".!?;…。！？；")
 CLAUSE_END = frozenset(",:–—()[]，：（）、")
-STARTERS = (lexicon.PREPOSITIONS | lexicon.CONNECTIVES) - frozenset(["and", "or", "like", "to", "up", "down", "off"])
-SHORTEST = 4
+CLAUSE_END_ZH = frozenset(",:，：–—")
+STARTERS = (lexicon.PREPOSITIONS | lexicon.CONNECTIVES | lexicon.BINDERS) - frozenset(
+    ["and", "or", "like", "to", "up", "down", "off"]
+)
+PARTICLES = frozenset(("in", "out", "across", "over", "around", "through"))
+"""Prepositions that belong to a move of the camera: ``zooms in``."""
+HANGING = frozenset(("that", "which", "who", "whose", "whom"))
+SHORTEST = 2
 """Words that a chunk has before a phrase is cut off it: ``the sky is painted | with`` would leave a stump."""
+STUMP, STUMP_ZH = 3, 4
+"""Words and marks that a chunk before a mark has: ``Next, he dives`` and ``最后，镜头拉远`` stay one."""
 DETERMINERS = (
     lexicon.ARTICLES | lexicon.POSSESSIVES | lexicon.COUNTS | frozenset(("one", "another", "it", "this", "these"))
 )
@@ -38,17 +46,22 @@ class Word:
     cost: int = 0
     value: float = 0.0
     pinned: bool = False
+    known: bool = False
+    """The text has said it before."""
 
 
 @dataclass(slots=True)
 class Chunk:
-    """``words[first:last]``. ``chain`` numbers the run of chunks that hang on each other, so drop from the right."""
+    """``words[first:last]`` in its sentence; ``place`` counts the chunks of the sentence.
+
+    ``hangs``: it makes no sense without the chunk before it (``that seemed to dance``).
+    """
 
     first: int
     last: int
     sentence: int
     place: int
-    chain: int
+    hangs: bool = False
 
 
 @lru_cache(maxsize=32_768)
@@ -95,51 +108,68 @@ def words_of(text: str) -> list[Word]:
     return out
 
 
-def chunks_of(words: Sequence[Word]) -> list[Chunk]:
-    """Cut the words into chunks. Marks that close a clause belong to the chunk before them."""
+def chunks_of(words: Sequence[Word], *, fine: bool = False) -> list[Chunk]:
+    """Cut the words into chunks. Marks that close a clause belong to the chunk before them.
+
+    Chinese is cut between clauses; ``fine`` also cuts inside them, at the characters that open a phrase.
+    """
     out: list[Chunk] = []
-    first = sentence = place = chain = 0
+    first = sentence = place = 0
+
+    def close(last: int) -> None:
+        hangs = place > 0 and words[first].lower in HANGING
+        out.append(Chunk(first=first, last=last, sentence=sentence, place=place, hangs=hangs))
+
     for i, word in enumerate(words):
-        if i - first >= (1 if words[i - 1].mark else SHORTEST) and _starts_chunk(words, i):
-            out.append(Chunk(first=first, last=i, sentence=sentence, place=place, chain=chain))
-            first, place, chain = i, place + 1, chain + _is_free(words, i)
+        shortest = SHORTEST if not words[i - 1].mark else STUMP_ZH if IS_CJK.match(words[first].lower) else STUMP
+        if i - first >= shortest and _starts_chunk(words, i, fine):
+            close(i)
+            first, place = i, place + 1
         if word.mark and word.lower in SENTENCE_END:
-            out.append(Chunk(first=first, last=i + 1, sentence=sentence, place=place, chain=chain))
-            first, sentence, place, chain = i + 1, sentence + (place > 0 or i > first), 0, chain + 1
+            close(i + 1)
+            first, sentence, place = i + 1, sentence + (place > 0 or i > first), 0
     if first < len(words):
-        out.append(Chunk(first=first, last=len(words), sentence=sentence, place=place, chain=chain))
+        close(len(words))
     return out
 
 
-def _is_free(words: Sequence[Word], i: int) -> bool:
-    """A chunk after a mark, or one that a connective opens, makes sense without the chunk before it."""
-    return words[i - 1].mark or words[i].lower in lexicon.CONNECTIVES
-
-
-def _starts_chunk(words: Sequence[Word], i: int) -> bool:
+def _starts_chunk(words: Sequence[Word], i: int, fine: bool) -> bool:
     word, before = words[i], words[i - 1]
     if word.mark:
         return False
     if before.mark and before.lower in CLAUSE_END:
-        return not _joins_adjectives(words, i)
+        return (
+            before.lower in CLAUSE_END_ZH if IS_CJK.match(word.lower) and not fine else not _joins_adjectives(words, i)
+        )
     if word.lower in lexicon.STARTERS_ZH:
         return (
-            before.lower + word.lower not in lexicon.BOUND_ZH
+            fine
+            and before.lower + word.lower not in lexicon.BOUND_ZH
             and word.lower + words[min(i + 1, len(words) - 1)].lower not in lexicon.BOUND_ZH
         )
+    if word.lower in PARTICLES and before.lower in lexicon.CAMERA:
+        return False
     if word.lower in STARTERS:
         return before.lower not in STARTERS and before.lower not in lexicon.AUXILIARIES
     if word.lower in ("and", "or"):
-        return i + 1 < len(words) and (words[i + 1].lower in DETERMINERS or words[i + 1].lower.endswith("ing"))
+        following = words[i + 1] if i + 1 < len(words) else None
+        return following is not None and not following.mark and not modifies(before) and following.lower not in STARTERS
     opens = word.lower in lexicon.PARTICIPLES or (
         word.lower.endswith("ing") and len(word.lower) > 5 and word.lower not in lexicon.NOUNS_IN_ING
     )
     return opens and not before.mark and before.lower not in lexicon.FUNCTION and not modifies(before)
 
 
+@lru_cache(maxsize=32_768)
+def is_modifier(lower: str) -> bool:
+    """Does the word, as far as its form tells, only describe the next one?"""
+    if lower in lexicon.FILLER or lower in lexicon.COLOURS or lower in lexicon.ADJECTIVES or lower.endswith("ly"):
+        return True
+    return lower.endswith(lexicon.ADJECTIVE_ENDINGS) and len(lower) > 5 and lower not in lexicon.NOT_ADJECTIVES
+
+
 def modifies(word: Word) -> bool:
-    """Does the word only describe the next one?"""
-    return word.lower in lexicon.FILLER or word.lower in lexicon.COLOURS or word.lower.endswith("ly")
+    return is_modifier(word.lower)
 
 
 def _joins_adjectives(words: Sequence[Word], i: int) -> bool:
@@ -156,23 +186,3 @@ def spread_costs(words: Sequence[Word], tokens: Sequence[tuple[int, int]]) -> No
         while at + 1 < len(words) and words[at].end <= start:
             at += 1
         words[at].cost += 1
-
-
-def suffixes(values: Sequence[float], costs: Sequence[float]) -> list[tuple[int, float]]:
-    """Order of dropping a chain from its right end: ``(first index of the group, value per token)``, cheapest first.
-
-    Pool-adjacent-violators: a chunk that is dearer than what stands left of it can only go together with that, so both
-    are pooled; what remains is increasing towards the left and can be merged with other chains by value alone.
-    """
-    groups: list[tuple[int, float, float]] = []
-    for i, (value, cost) in enumerate(zip(values, costs, strict=True)):
-        groups.append((i, value, cost))
-        while len(groups) > 1 and _density(groups[-2]) <= _density(groups[-1]):
-            _, right_value, right_cost = groups.pop()
-            at, left_value, left_cost = groups.pop()
-            groups.append((at, left_value + right_value, left_cost + right_cost))
-    return [(at, _density((at, value, cost))) for at, value, cost in reversed(groups)]
-
-
-def _density(group: tuple[int, float, float]) -> float:
-    return group[1] / max(group[2], 0.5)

@@ -193,3 +193,51 @@ def test_real_prompts_come_through_with_either_tokenizer(data: Path, name: str) 
         assert "\ufffd" not in made.prompt
         assert other.tokenizer.count(made.prompt) == made.receipt.tokens_after <= 64
         assert all(text[c.start : c.end] == c.original for c in made.receipt.changes)
+
+
+NOISE = st.text(alphabet=st.sampled_from(list("ab c,.[]\"'不没有无3猫狗。，🙂\u200d&<>()")), max_size=200)
+
+
+@settings(max_examples=150, deadline=None)
+@given(NOISE, NOISE, st.sampled_from(["red fox", "c++", "猫", "3.5 m", "a-b"]), st.booleans())
+def test_a_protected_term_survives_or_the_request_fails(front: str, back: str, term: str, marked: bool) -> None:
+    text = f"{front * 4} [[{term}]] {back * 4}" if marked else f"{front * 4} {term} {back * 4}"
+    try:
+        made = LINE.prepare(Request(text=text, keywords=() if marked else (term,)))
+    except ProtectedTermsError:
+        return
+    check(text, made)
+    assert all(t.survived for t in made.receipt.protected if t.present and t.kind in ("keyword", "mark"))
+    named = set(made.receipt.fidelity.reasons)
+    assert all(t.survived or f"{t.kind}: {t.text}" in named for t in made.receipt.protected if t.present)
+    assert made.prompt == LINE.prepare(Request(text=text, keywords=() if marked else (term,))).prompt
+
+
+def test_marked_terms_survive_where_they_would_go(long_prompt: str) -> None:
+    text = long_prompt.replace("sense of anticipation", "[[sense of anticipation]]")
+    made = LINE.prepare(Request(text=text))
+    check(text, made)
+    assert "sense of anticipation" in made.prompt
+    assert "[[" not in made.prompt
+    assert ("sense of anticipation", "mark", True) in [(t.text, t.kind, t.survived) for t in made.receipt.protected]
+
+
+def test_passthrough_leaves_marks_alone() -> None:
+    text = "a [[red fox]] in snow"
+    assert LINE.prepare(Request(text=text, policy=POLICIES["passthrough"])).prompt == text
+
+
+def test_a_ratio_lowers_the_ceiling_and_nothing_else(long_prompt: str) -> None:
+    plain = LINE.prepare(Request(text=long_prompt)).receipt
+    narrow = LINE.prepare(Request(text=long_prompt, ratio=0.25)).receipt
+    assert narrow.tokens_after <= narrow.target == int(0.25 * plain.tokens_before) < plain.target
+    assert LINE.prepare(Request(text=long_prompt, ratio=1.0)).prompt == LINE.prepare(Request(text=long_prompt)).prompt
+    full = LINE.prepare(Request(text=long_prompt, ratio=0.25, policy=POLICIES["full"]))
+    assert full.receipt.tokens_after > 100
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, 1.5, float("nan")])
+def test_a_ratio_out_of_range_is_refused(ratio: float) -> None:
+    with pytest.raises(InvalidFieldError) as caught:
+        LINE.prepare(Request(text=PLAIN, ratio=ratio))
+    assert caught.value.violations[0].subject == "ratio"

@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess_service.protect import Protector, is_bounded
+from preprocess_service.core import Prompt
+from preprocess_service.protect import Protector, is_bounded, unmark
 
 WORDS = st.lists(st.sampled_from(["cat", "cats", "red cat", "c++", "LED", "猫", "灯", "hat"]), min_size=1, max_size=5)
 
@@ -58,3 +59,27 @@ def test_a_thousand_keywords_are_quick() -> None:
     started = time.process_time()
     assert len(Protector(keywords).spans(text)) > 100
     assert time.process_time() - started < 2
+
+
+def test_marks_are_read_and_their_brackets_go() -> None:
+    prompt, changes, terms = unmark(Prompt.of("a [[red fox]] and [[ c++ ]] in [snow] [[]] [["))
+    assert prompt.text == "a red fox and c++ in [snow] [[]] [["
+    assert terms == ("red fox", "c++")
+    assert all(prompt.original[c.start : c.end] == c.original for c in changes)
+
+
+def test_a_mark_is_found_inside_a_word() -> None:
+    (span,) = Protector(marked=["sun"]).spans("a sunflower")
+    assert (span.kind, span.text) == ("mark", "sun")
+
+
+def test_a_keyword_in_a_quotation_leaves_the_quotation_protected() -> None:
+    assert [s.kind for s in Protector(["cats"]).spans('a sign "we love cats" on it')] == ["quote", "keyword"]
+
+
+def test_chinese_negations_are_protected() -> None:
+    assert [s.text for s in Protector().spans("街上没有人，他不说话，天空无云") if s.kind == "negation"] == [
+        "没有人",
+        "不说话",
+        "无云",
+    ]

@@ -11,6 +11,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ScreeningVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCREENING_VERDICT_UNSPECIFIED: _ClassVar[ScreeningVerdict]
+    SCREENING_VERDICT_PASS: _ClassVar[ScreeningVerdict]
+    SCREENING_VERDICT_FLAGGED: _ClassVar[ScreeningVerdict]
+
 class Compressor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     COMPRESSOR_UNSPECIFIED: _ClassVar[Compressor]
@@ -25,6 +31,9 @@ class CacheResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_RESULT_MISS: _ClassVar[CacheResult]
     CACHE_RESULT_HIT: _ClassVar[CacheResult]
     CACHE_RESULT_BYPASS: _ClassVar[CacheResult]
+SCREENING_VERDICT_UNSPECIFIED: ScreeningVerdict
+SCREENING_VERDICT_PASS: ScreeningVerdict
+SCREENING_VERDICT_FLAGGED: ScreeningVerdict
 COMPRESSOR_UNSPECIFIED: Compressor
 COMPRESSOR_NONE: Compressor
 COMPRESSOR_BART: Compressor
@@ -36,7 +45,7 @@ CACHE_RESULT_HIT: CacheResult
 CACHE_RESULT_BYPASS: CacheResult
 
 class PromptInput(_message.Message):
-    __slots__ = ("text", "structured", "negative_prompt", "policy", "keywords", "template", "strict")
+    __slots__ = ("text", "structured", "negative_prompt", "policy", "keywords", "template", "strict", "ratio")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STRUCTURED_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +53,7 @@ class PromptInput(_message.Message):
     KEYWORDS_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
     text: str
     structured: StructuredPrompt
     negative_prompt: str
@@ -51,7 +61,8 @@ class PromptInput(_message.Message):
     keywords: _containers.RepeatedScalarFieldContainer[str]
     template: str
     strict: bool
-    def __init__(self, text: _Optional[str] = ..., structured: _Optional[_Union[StructuredPrompt, _Mapping]] = ..., negative_prompt: _Optional[str] = ..., policy: _Optional[str] = ..., keywords: _Optional[_Iterable[str]] = ..., template: _Optional[str] = ..., strict: _Optional[bool] = ...) -> None: ...
+    ratio: float
+    def __init__(self, text: _Optional[str] = ..., structured: _Optional[_Union[StructuredPrompt, _Mapping]] = ..., negative_prompt: _Optional[str] = ..., policy: _Optional[str] = ..., keywords: _Optional[_Iterable[str]] = ..., template: _Optional[str] = ..., strict: _Optional[bool] = ..., ratio: _Optional[float] = ...) -> None: ...
 
 class StructuredPrompt(_message.Message):
     __slots__ = ("subject", "action", "scene", "style", "camera")
@@ -128,7 +139,7 @@ class PreparedPrompt(_message.Message):
     def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., cost: _Optional[_Union[CostEstimate, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("line_version", "tier", "tokenizer_fingerprint", "policy", "target_tokens", "tokens_before", "tokens_after", "negative_tokens", "stages", "changes", "protected_terms", "fidelity", "compressor", "deep_compression", "cache", "warnings", "original_sha256")
+    __slots__ = ("line_version", "tier", "tokenizer_fingerprint", "policy", "target_tokens", "tokens_before", "tokens_after", "negative_tokens", "stages", "changes", "protected_terms", "fidelity", "compressor", "deep_compression", "cache", "warnings", "original_sha256", "screening")
     LINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +157,7 @@ class Receipt(_message.Message):
     CACHE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SCREENING_FIELD_NUMBER: _ClassVar[int]
     line_version: str
     tier: str
     tokenizer_fingerprint: str
@@ -163,7 +175,32 @@ class Receipt(_message.Message):
     cache: CacheResult
     warnings: _containers.RepeatedScalarFieldContainer[str]
     original_sha256: str
-    def __init__(self, line_version: _Optional[str] = ..., tier: _Optional[str] = ..., tokenizer_fingerprint: _Optional[str] = ..., policy: _Optional[str] = ..., target_tokens: _Optional[int] = ..., tokens_before: _Optional[int] = ..., tokens_after: _Optional[int] = ..., negative_tokens: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageReport, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., protected_terms: _Optional[_Iterable[_Union[ProtectedTerm, _Mapping]]] = ..., fidelity: _Optional[_Union[Fidelity, _Mapping]] = ..., compressor: _Optional[_Union[Compressor, str]] = ..., deep_compression: _Optional[bool] = ..., cache: _Optional[_Union[CacheResult, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., original_sha256: _Optional[str] = ...) -> None: ...
+    screening: Screening
+    def __init__(self, line_version: _Optional[str] = ..., tier: _Optional[str] = ..., tokenizer_fingerprint: _Optional[str] = ..., policy: _Optional[str] = ..., target_tokens: _Optional[int] = ..., tokens_before: _Optional[int] = ..., tokens_after: _Optional[int] = ..., negative_tokens: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageReport, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., protected_terms: _Optional[_Iterable[_Union[ProtectedTerm, _Mapping]]] = ..., fidelity: _Optional[_Union[Fidelity, _Mapping]] = ..., compressor: _Optional[_Union[Compressor, str]] = ..., deep_compression: _Optional[bool] = ..., cache: _Optional[_Union[CacheResult, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., original_sha256: _Optional[str] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ...) -> None: ...
+
+class Screening(_message.Message):
+    __slots__ = ("policy", "verdict", "score", "signals")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    verdict: ScreeningVerdict
+    score: float
+    signals: _containers.RepeatedCompositeFieldContainer[ScreeningSignal]
+    def __init__(self, policy: _Optional[str] = ..., verdict: _Optional[_Union[ScreeningVerdict, str]] = ..., score: _Optional[float] = ..., signals: _Optional[_Iterable[_Union[ScreeningSignal, _Mapping]]] = ...) -> None: ...
+
+class ScreeningSignal(_message.Message):
+    __slots__ = ("name", "value", "limit", "severity")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    limit: float
+    severity: float
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., severity: _Optional[float] = ...) -> None: ...
 
 class StageReport(_message.Message):
     __slots__ = ("stage", "tokens_in", "tokens_out", "duration_us")

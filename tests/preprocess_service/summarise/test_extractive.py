@@ -1,7 +1,5 @@
 """Choosing words: in order, pins kept, hollow words first."""
 
-from itertools import pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +8,7 @@ from preprocess_service.core import Prompt
 from preprocess_service.protect import Protector
 from preprocess_service.settings import embedded_tokenizer
 from preprocess_service.summarise.extractive import compress
-from preprocess_service.summarise.units import chunks_of, suffixes, words_of
+from preprocess_service.summarise.units import chunks_of, words_of
 
 TOKENIZER = tokens.load(embedded_tokenizer())
 
@@ -43,17 +41,41 @@ def test_chinese_is_cut_between_clauses() -> None:
     assert short[-1] not in "，、"
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.5, 9)), min_size=1, max_size=12))
-def test_the_groups_of_a_chain_cover_it_and_get_dearer_towards_the_left(pairs: list[tuple[float, float]]) -> None:
-    groups = suffixes([v for v, _ in pairs], [c for _, c in pairs])
-    starts, densities = [at for at, _ in groups], [density for _, density in groups]
-    assert starts == sorted(starts, reverse=True)
-    assert starts[-1] == 0
-    assert all(a <= b + 1e-9 for a, b in pairwise(densities))
-
-
 @given(st.text(alphabet="ab, .;with and-ing猫，。", max_size=80))
 def test_chunks_cover_the_words_once(text: str) -> None:
     words = words_of(text)
     covered = [i for chunk in chunks_of(words) for i in range(chunk.first, chunk.last)]
     assert covered == list(range(len(words)))
+
+
+def test_a_known_subject_and_its_verb_are_not_torn() -> None:
+    text = "A fox stands on a hill. The fox jumps over a stream, showing its long red tail, creating a sense of calm."
+    short = shortened(text, TOKENIZER.count(text) - 10)
+    assert "stands on" in short
+    assert "jumps over" in short
+    assert "sense" not in short
+
+
+def test_an_abstract_holder_goes_and_what_it_holds_stays() -> None:
+    text = "The camera pans right, revealing the majestic expanse of the Forbidden City under a clear blue sky."
+    short = shortened(text, TOKENIZER.count(text) - 7)
+    assert "Forbidden City" in short
+    assert "expanse" not in short
+    assert "pans right" in short
+
+
+def test_a_text_with_steps_is_covered_to_its_end() -> None:
+    steps = "First, the camera moves over a lake. Next, the camera moves to a red tent. Then, the camera tilts up to a cliff. "
+    text = steps + "Finally, the camera pulls back and shows a large, ancient, weathered stone castle in the distance."
+    short = shortened(text, TOKENIZER.count(text) * 2 // 3)
+    assert sum(place in short for place in ("lake", "tent", "cliff", "castle")) >= 3
+
+
+def test_a_chinese_clause_with_a_negation_stays_whole() -> None:
+    text = "一只红色的小猫在雪地里奔跑，背景是高山和森林，画面中没有人，天空中飘着白色的云彩，阳光洒在地上。"
+    assert "画面中没有人" in shortened(text, TOKENIZER.count(text) // 2)
+
+
+def test_chinese_tags_in_front_leave_room_for_the_subject() -> None:
+    text = "黎明，顶光，俯视角度，日光，长焦，中心构图，近景，高角度拍摄，荧光，柔光，冷色调，在昏暗的环境中，一个女子在水中仰面漂浮。"
+    assert "一个女子在水中仰面漂浮" in shortened(text, TOKENIZER.count(text) // 2)
