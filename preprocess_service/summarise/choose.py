@@ -77,19 +77,17 @@ class Choice:
         return self.led()
 
     def skim(self) -> None:
-        """Drop what shows next to nothing although it fits: a target is a ceiling, not a size to fill."""
-        self.heap = [(self.density(c), first, n, c) for _, first, n, c in self.heap]
-        heapq.heapify(self.heap)
+        """Drop phrases that show next to nothing although they fit: a target is a ceiling, not a size to fill.
+
+        Words alone stay while there is room: without its articles a phrase reads worse and is not shorter by much.
+        """
         self.skimmed = False
-        while self.heap and self.heap[0][0] < WORTHLESS:
-            _, first, n, candidate = self.heap[0]
-            density = self.density(candidate)
-            if density > self.heap[0][0] + 1e-12:
-                heapq.heapreplace(self.heap, (density, first, n, candidate))
-                continue
-            heapq.heappop(self.heap)
-            self.drop(candidate)
-            self.skimmed = True
+        phrases = sorted((self.density(c), first, n, c) for _, first, n, c in self.heap if c.phrase)
+        for _, _, _, candidate in phrases:
+            # Again, since what went before may have left this one to carry a word.
+            if self.density(candidate) < WORTHLESS:
+                self.drop(candidate)
+                self.skimmed = True
 
     def candidates(self) -> Iterator[Candidate]:
         for n, chunk in enumerate(self.chunks):
