@@ -69,7 +69,11 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         with _store_errors():
             stored = await asyncio.to_thread(self._store.video, message.name)
         if stored is None:
-            raise errors.NotFoundError.of("video", message.name)
+            raise errors.NotFoundError(
+                f"{message.name} is not finished",
+                resource=errors.Resource(kind="video", name=message.name),
+                next_step="Ask for the video again, and download it once it is done.",
+            )
         data = stored[1]
         if message.offset > len(data):
             raise errors.InvalidFieldError.of("offset", f"is {message.offset}, the file has {len(data)} bytes")

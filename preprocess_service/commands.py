@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from google.protobuf.json_format import MessageToDict
 
+from reelgate import cli_show as show
+from reelgate.cli_generate import typed
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import ReelgateError
 
@@ -55,7 +57,7 @@ def prepare(
     answer = remote(server, options) if server else local(tokenizer or embedded_tokenizer(), options)
     if jsonl:
         raise typer.Exit(many(*jsonl, answer))
-    raise typer.Exit(one(sys.stdin.read() if text == "-" else str(text), answer, as_json=as_json))
+    raise typer.Exit(one(typed(str(text)), answer, as_json=as_json))
 
 
 def local(tokenizer: Path, options: dict[str, Any]) -> Callable[[str], Answer]:
@@ -92,7 +94,7 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
     try:
         result = answer(text)
     except ReelgateError as error:
-        print(f"{error.reason}: {error}", file=sys.stderr)
+        show.refusal(error)
         return 1
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reelgate.client import UnreachableError
+from reelgate.convert import prompt_input
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceStub
 from reelgate.rpc.channel import connect
@@ -15,11 +17,11 @@ async def ask(
     server: str, text: str, *, policy: str, keywords: tuple[str, ...], negative: str, strict: bool
 ) -> pb.PreparedPrompt:
     """What PreparePrompt answers. Raises the errors of reelgate.rpc.errors."""
-    message = pb.PromptInput(
-        text=text, policy=policy, keywords=keywords, negative_prompt=negative or None, strict=strict
+    message = prompt_input(
+        text, policy=policy, keywords=keywords, negative_prompt=negative or None, template="", strict=strict
     )
     async with connect(ChannelConfig(target=server)) as channel:
-        with typed_errors():
+        with typed_errors(UnreachableError):
             stub = PreprocessServiceStub(channel)
             answer = await stub.PreparePrompt(pb.PreparePromptRequest(input=message), timeout=TIMEOUT)
     return pb.PreparedPrompt(prompt=answer.prompt, negative_prompt=answer.negative_prompt, receipt=answer.receipt)

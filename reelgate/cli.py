@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import typer
 
 from reelgate import cli_demo, cli_generate, cli_up, cli_video
-from reelgate.cli_show import errors
+from reelgate import cli_show as show
 from reelgate.rpc.errors import ReelgateError
 
 GROUP = "reelgate.commands"
@@ -31,21 +32,17 @@ def build() -> typer.Typer:
         try:
             entry.load()(app)
         except ImportError as missing:
-            errors.print(f"[dim]without {entry.name}: {missing}[/dim]", highlight=False)
+            show.note(f"without {entry.name}: {missing}")
     return app
 
 
-def main() -> None:
-    """Run the command; every failure is one line with its reason and the next step, and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command (``arguments``: the process's own); every failure is one line with its reason and the next step, and exit code 1."""
     try:
-        build()()
+        build()(arguments)
     except ReelgateError as error:
-        errors.print(f"[red]{error.reason}[/red]: {error}", highlight=False)
-        if error.next_step:
-            errors.print(f"  {error.next_step}", highlight=False)
-        if error.request_id:
-            errors.print(f"  [dim]request {error.request_id}[/dim]", highlight=False)
+        show.refusal(error)
         sys.exit(1)
     except OSError as error:
-        errors.print(f"[red]{error.strerror or type(error).__name__}[/red]: {error.filename or error}", highlight=False)
+        show.failure(error.strerror or type(error).__name__, str(error.filename or error))
         sys.exit(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from reelgate import cli_show as show
 from reelgate import values as v
@@ -24,7 +25,10 @@ Server = Annotated[str, typer.Option(envvar="REELGATE_SERVER", metavar="HOST:POR
 
 def token() -> str | None:
     """The bearer token of ``REELGATE_TOKEN``; not an option, since other users can read a command line."""
-    return os.environ.get("REELGATE_TOKEN") or None
+    given = os.environ.get("REELGATE_TOKEN") or None
+    if given and not (given.isascii() and given.isprintable() and " " not in given):
+        raise typer.BadParameter("has characters that no token has", param_hint="REELGATE_TOKEN")
+    return given
 
 
 def register(app: typer.Typer) -> None:
@@ -51,14 +55,13 @@ def generate(
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
     """Turn one prompt into one MP4. Ctrl-C cancels the video."""
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
+    check_output(output)
     width, height = parse_size(size)
     settings = v.Settings(
         tier=tier, width=width, height=height, frames=frames, seconds=duration, steps=steps, seed=seed
     )
     job = Job(
-        prompt=sys.stdin.read() if prompt == "-" else prompt,
+        prompt=typed(prompt),
         output=output,
         server=server,
         quiet=as_json,
@@ -74,6 +77,19 @@ def generate(
     video = asyncio.run(job.run())
     if as_json:
         print(show.as_json(video))
+
+
+def typed(prompt: str) -> str:
+    """The prompt as it was given; ``-`` is standard input. Bytes that are no UTF-8 stay recognisable, to be refused."""
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape") if prompt == "-" else prompt
+
+
+def check_output(path: Path) -> None:
+    """Raise unless ``path`` can be a file."""
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}", param_hint="--output")
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder", param_hint="--output")
 
 
 def parse_size(size: str) -> tuple[int | None, int | None]:
@@ -103,7 +119,7 @@ class Job:
             except (asyncio.CancelledError, KeyboardInterrupt):
                 if self._name:
                     video = await client.cancel(self._name)
-                    show.errors.print(f"{video.name}: {video.state.value}", highlight=False)
+                    show.line(f"{video.name}: {video.state.value}", to=show.errors)
                 raise CallCancelledError("stopped by ctrl-C") from None
 
     async def _make(self, client: Client, on_event: Callable[[v.Event], None]) -> v.Video:
@@ -119,7 +135,7 @@ class Job:
             elif isinstance(event, v.Accepted):
                 self._name = event.name
                 for warning in event.warnings:
-                    show.errors.print(f"[yellow]note[/yellow]: {warning}", highlight=False)
+                    show.note(warning)
             elif isinstance(event, v.Progress):
                 bar.update(event)
             else:
@@ -130,5 +146,5 @@ class Job:
     def _show(self, video: v.Video) -> v.Video:
         if not self._quiet:
             show.cost(self._cost_tokens, video)
-            show.out.print(f"video: {self._output}", highlight=False, soft_wrap=True)
+            show.line(f"video: {escape(str(self._output))}")
         return video

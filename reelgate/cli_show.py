@@ -12,14 +12,40 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from reelgate import values as v
+from reelgate.rpc.errors import ReelgateError
 
-out = Console()
+out = Console(emoji=False)
 # Progress, warnings and failures: what is not the answer.
-errors = Console(stderr=True)
+errors = Console(stderr=True, emoji=False)
+
+
+def line(text: str, *, to: Console = out) -> None:
+    """Markup as one line, never folded: people copy it and programs read it."""
+    to.print(text, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A warning, as one line."""
+    line(f"[yellow]note[/yellow]: {escape(text)}", to=errors)
+
+
+def failure(what: str, why: str, next_step: str = "", request_id: str = "") -> None:
+    """Why it did not work, as one line, then what to do."""
+    line(f"[red]{escape(what)}[/red]: {escape(' '.join(why.split()))}", to=errors)
+    if next_step:
+        line(f"  {escape(next_step)}", to=errors)
+    if request_id:
+        line(f"  [dim]request {escape(request_id)}[/dim]", to=errors)
+
+
+def refusal(error: ReelgateError) -> None:
+    """A typed error, with its reason."""
+    failure(error.reason, error.message, error.next_step, error.request_id)
 
 
 class Bar:
-    """A progress bar over one run's stages, on standard error; made before the first event and closed after the last."""
+    """A progress bar over one run's stages, on standard error where that is a terminal. It lives from before the first event to after
+    the last."""
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -29,6 +55,7 @@ class Bar:
             TimeElapsedColumn(),
             console=errors,
             transient=False,
+            disable=not errors.is_terminal,
         )
         self._task = self._bar.add_task("queued", total=None)
 
@@ -62,7 +89,7 @@ def prepared(value: v.Prepared) -> None:
     for stage in receipt.stages:
         table.add_row(stage.stage, str(stage.tokens_in), str(stage.tokens_out), f"{stage.duration_us / 1000:.1f}")
     table.add_row("[bold]all", f"[bold]{receipt.tokens_before}", f"[bold]{receipt.tokens_after}", "")
-    out.print(f"prompt: {escape(value.prompt)}", highlight=False)
+    line(f"prompt: {escape(value.prompt)}")
     out.print(table)
     kept = [t for t in receipt.protected_terms if t.survived]
     notes = [
@@ -74,11 +101,11 @@ def prepared(value: v.Prepared) -> None:
         notes.append(f"{len(kept)} of {len(receipt.protected_terms)} protected terms kept")
     if receipt.deep_compression:
         notes.append("deep compression")
-    out.print("; ".join(notes), highlight=False)
+    line("; ".join(notes))
     for reason in receipt.fidelity_reasons:
-        out.print(f"  lost {escape(reason)}", highlight=False)
+        line(f"  lost {escape(reason)}")
     for warning in receipt.warnings:
-        errors.print(f"[yellow]note[/yellow]: {escape(warning)}", highlight=False)
+        note(warning)
 
 
 def cost(tokens: int, video: v.Video) -> None:
@@ -88,22 +115,21 @@ def cost(tokens: int, video: v.Video) -> None:
         return
     stages = f"text {report.text_ms}, denoise {report.denoise_ms}, decode {report.decode_ms}, encode {report.encode_ms}"
     reused = ", from the store" if report.cached else f", {report.steps_run} steps run"
-    out.print(f"cost: {tokens} tokens; {report.device_ms} device ms ({stages}){reused}", highlight=False)
+    line(f"cost: {tokens} tokens; {report.device_ms} device ms ({stages}){reused}")
 
 
 def video(value: v.Video) -> None:
     """The state of one video."""
     s = value.settings
-    out.print(f"{value.name}: {value.state.value}", highlight=False)
-    out.print(
+    line(f"{value.name}: {value.state.value}")
+    line(
         f"  {s.tier}, {s.width}x{s.height}, {s.frames} frames at {value.post_processing.fps} fps, {s.steps} steps, "
-        f"seed {s.seed or 0}",
-        highlight=False,
+        f"seed {s.seed or 0}"
     )
     if value.progress:
         p = value.progress
-        out.print(f"  {p.stage.value} {p.step} of {p.steps}", highlight=False)
+        line(f"  {p.stage.value} {p.step} of {p.steps}")
     if value.report and value.report.failure_reason:
-        out.print(f"  {value.report.failure_reason}: {escape(value.report.failure_message)}", highlight=False)
+        line(f"  {value.report.failure_reason}: {escape(value.report.failure_message)}")
     if value.state is v.State.DONE:
-        out.print(f"  {value.size_bytes} bytes, sha256 {value.sha256}", highlight=False)
+        line(f"  {value.size_bytes} bytes, sha256 {value.sha256}")

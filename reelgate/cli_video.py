@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from rich.markup import escape
 
 from reelgate import cli_show as show
 from reelgate import values as v
-from reelgate.cli_generate import Server, token
+from reelgate.cli_generate import Server, check_output, token
 from reelgate.cli_health import serving
 from reelgate.client import DEFAULT_ADDRESS, Client
 
@@ -42,7 +43,9 @@ def download(
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
     """Write a finished video to a file."""
-    show.out.print(f"video: {_with(server, lambda client: client.download(name, output))}", highlight=False)
+    check_output(output)
+    written = _with(server, lambda client: client.download(name, output))
+    show.line(f"video: {escape(str(written))}")
 
 
 def health(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from reelgate import convert
 from reelgate import values as v
+from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1 import preprocess_pb2_grpc as rpc
 from reelgate.rpc.channel import connect
@@ -24,6 +26,12 @@ DEFAULT_ADDRESS = "127.0.0.1:50050"
 SHORT_CALL_SECONDS = 30.0
 # A broken download goes on from where it broke, this often.
 DOWNLOAD_ATTEMPTS = 3
+
+
+class UnreachableError(UnavailableError):
+    """Nobody answers at the address, or the connection broke."""
+
+    next_step = "See whether the service runs (`reelgate health HOST:PORT`); `reelgate up` starts it on this machine."
 
 
 class Client:
@@ -65,7 +73,8 @@ class Client:
         timeout: float | None = SHORT_CALL_SECONDS,
     ) -> v.Prepared:
         """The dry run: the final prompt and its receipt; nothing is queued or spent. ``timeout`` in seconds."""
-        request = pb.PreparePromptRequest(
+        request = convert.message(
+            pb.PreparePromptRequest,
             input=convert.prompt_input(
                 prompt,
                 policy=policy,
@@ -76,7 +85,7 @@ class Client:
             ),
             settings=convert.settings_message(v.Settings(tier=tier)),
         )
-        with typed_errors():
+        with typed_errors(UnreachableError):
             return convert.prepared(await self._stub.PreparePrompt(request, timeout=timeout))
 
     async def generate(
@@ -92,13 +101,14 @@ class Client:
         post_processing: v.PostProcessing | None = None,
         request_id: str = "",
         timeout: float | None = None,
-    ) -> AsyncIterator[v.Event]:
+    ) -> AsyncGenerator[v.Event, None]:
         """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video`.
 
         Leaving the iterator does not stop the run: the same request attaches to it again. Equal requests are one video.
         """
         finish = post_processing or v.PostProcessing()
-        request = pb.GenerateVideoRequest(
+        request = convert.message(
+            pb.GenerateVideoRequest,
             input=convert.prompt_input(
                 prompt,
                 policy=policy,
@@ -108,14 +118,15 @@ class Client:
                 strict=strict,
             ),
             settings=convert.settings_message(settings or v.Settings()),
+            post_processing=convert.message(gpb.PostProcessing, fps=finish.fps, watermark=finish.watermark),
             request_id=request_id,
         )
-        request.post_processing.fps, request.post_processing.watermark = finish.fps, finish.watermark
-        with typed_errors():
+        with typed_errors(UnreachableError):
             call = self._stub.GenerateVideo(request, timeout=timeout)
             try:
                 async for message in call:
-                    yield convert.event(message)
+                    if event := convert.event(message):
+                        yield event
             finally:
                 call.cancel()
 
@@ -134,9 +145,12 @@ class Client:
         post_processing: v.PostProcessing | None = None,
         timeout: float | None = None,
     ) -> v.Video:
-        """Generate, download and verify; ``on_event`` sees every event. Returns the finished video."""
-        done: v.Video | None = None
-        async for event in self.generate(
+        """Generate, download and verify; ``on_event`` sees every event. Returns the finished video.
+
+        Raises ``OSError`` at once where ``path`` can be no file: a video that took minutes is not made for nothing.
+        """
+        target, done = _target(path), None
+        run = self.generate(
             prompt,
             policy=policy,
             keywords=keywords,
@@ -146,25 +160,29 @@ class Client:
             settings=settings,
             post_processing=post_processing,
             timeout=timeout,
-        ):
-            if on_event:
-                on_event(event)
-            if isinstance(event, v.Video):
-                done = event
+        )
+        async with aclosing(run) as events:
+            async for event in events:
+                if on_event:
+                    on_event(event)
+                if isinstance(event, v.Video):
+                    done = event
         if done is None:
             raise InternalError("the stream ended without a video")
-        await self.download(done.name, path)
+        await self.download(done.name, target)
         return done
 
     async def get(self, name: str, *, timeout: float | None = SHORT_CALL_SECONDS) -> v.Video:
         """The state of ``videos/<sha256>``. Raises ``NotFoundError`` for a name that this tenant never asked for."""
-        with typed_errors():
-            return convert.video((await self._stub.GetVideo(pb.GetVideoRequest(name=name), timeout=timeout)).video)
+        request = convert.message(pb.GetVideoRequest, name=name)
+        with typed_errors(UnreachableError):
+            return convert.video((await self._stub.GetVideo(request, timeout=timeout)).video)
 
     async def cancel(self, name: str, *, timeout: float | None = SHORT_CALL_SECONDS) -> v.Video:
         """Stop a run between two steps; a run that has ended stays as it ended."""
-        with typed_errors():
-            answer = await self._stub.CancelVideo(pb.CancelVideoRequest(name=name), timeout=timeout)
+        request = convert.message(pb.CancelVideoRequest, name=name)
+        with typed_errors(UnreachableError):
+            answer = await self._stub.CancelVideo(request, timeout=timeout)
         return convert.video(answer.video)
 
     async def download(self, name: str, path: str | Path) -> Path:
@@ -172,9 +190,9 @@ class Client:
 
         A connection that breaks is taken up again where it broke. Raises ``OSError`` where the file cannot be written.
         """
+        target = _target(path)
         wanted = (await self.get(name)).sha256
-        target = Path(path)
-        descriptor, partial = tempfile.mkstemp(dir=target.parent or Path(), prefix=f".{target.name}.")
+        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(descriptor, "wb") as out:
                 found = await self._fetch(name, out.write)
@@ -193,7 +211,7 @@ class Client:
         found, offset = hashlib.sha256(), 0
         for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
             try:
-                with typed_errors():
+                with typed_errors(UnreachableError):
                     async for chunk in self._stub.DownloadVideo(pb.DownloadVideoRequest(name=name, offset=offset)):
                         found.update(chunk.data)
                         write(chunk.data)
@@ -203,3 +221,13 @@ class Client:
                 if attempt == DOWNLOAD_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+
+def _target(path: str | Path) -> Path:
+    """``path``, where a file can be."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(target.parent))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
+    return target

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from reelgate import values as v
 from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
+from reelgate.rpc.errors import InvalidFieldError
+
+M = TypeVar("M", bound=Message)
 
 
+@contextmanager
+def _holds() -> Iterator[None]:
+    """What no message can hold is a broken field here as it is at the service: half a surrogate pair, a number over its type."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise InvalidFieldError.of("request", "has text that is not valid Unicode (or was not UTF-8)") from None
+    except (ValueError, OverflowError) as error:
+        raise InvalidFieldError.of("request", f"has a number that no field holds: {error}") from None
+
+
+@_holds()
+def message(kind: type[M], **fields: Any) -> M:
+    """A message of ``kind``. Raises ``InvalidFieldError`` for values that it cannot hold."""
+    return kind(**fields)
+
+
+@_holds()
 def prompt_input(
     prompt: str | v.Fields,
     *,
@@ -37,6 +63,7 @@ def prompt_input(
     return message
 
 
+@_holds()
 def settings_message(s: v.Settings) -> gpb.VideoSettings:
     message = gpb.VideoSettings(
         tier=s.tier,
@@ -167,8 +194,8 @@ def report(m: gpb.Report) -> v.Report:
     )
 
 
-def event(m: pb.GenerateVideoResponse) -> v.Event:
-    """The one event that a message of the stream carries."""
+def event(m: pb.GenerateVideoResponse) -> v.Event | None:
+    """The one event that a message of the stream carries; None for a kind that only a newer service knows."""
     kind = m.WhichOneof("event")
     if kind == "prepared":
         return prepared(m.prepared)
@@ -176,4 +203,4 @@ def event(m: pb.GenerateVideoResponse) -> v.Event:
         return accepted(m.accepted)
     if kind == "progress":
         return progress(m.progress)
-    return video(m.video)
+    return video(m.video) if kind == "video" else None

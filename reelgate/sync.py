@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import aclosing
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from reelgate import values as v
 from reelgate.client import DEFAULT_ADDRESS, Client
+from reelgate.rpc.errors import CallCancelledError
 
 T = TypeVar("T")
 
@@ -32,7 +36,11 @@ class SyncClient:
         async def make() -> Client:
             return Client(address, token=token, tls=tls)
 
-        self._client = self._wait(make())
+        try:
+            self._client = self._wait(make())
+        except BaseException:
+            self._stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -46,10 +54,8 @@ class SyncClient:
         """Close the connection and its thread. Runs go on. A second call does nothing."""
         if self._loop.is_closed():
             return
-        self._wait(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._wait(_leave(self._client))
+        self._stop()
 
     def prepare(self, prompt: str | v.Fields, **options: Any) -> v.Prepared:
         """See `Client.prepare`."""
@@ -57,12 +63,25 @@ class SyncClient:
 
     def generate(self, prompt: str | v.Fields, **options: Any) -> Iterator[v.Event]:
         """See `Client.generate`."""
-        events: AsyncIterator[v.Event] = self._client.generate(prompt, **options)
+        events: SimpleQueue[v.Event | None] = SimpleQueue()
+
+        # One task reads to the end. Stepping the iterator from here would need its end awaited here too, and a generator may
+        # be closed anywhere: by ctrl-C in the midst of a step, or by the garbage collector in the loop's own thread.
+        async def read() -> None:
+            try:
+                async with aclosing(self._client.generate(prompt, **options)) as stream:
+                    async for event in stream:
+                        events.put(event)
+            finally:
+                events.put(None)
+
+        reading = self._begin(read())
         try:
-            while (event := self._wait(_next(events))) is not None:
+            while (event := events.get()) is not None:
                 yield event
+            _result(reading)
         finally:
-            self._wait(_close(events))
+            reading.cancel()
 
     def generate_to_file(self, prompt: str | v.Fields, path: str | Path, **options: Any) -> v.Video:
         """See `Client.generate_to_file`."""
@@ -80,14 +99,38 @@ class SyncClient:
         """See `Client.download`."""
         return self._wait(self._client.download(name, path))
 
+    def _begin(self, awaitable: Coroutine[Any, Any, T]) -> Future[T]:
+        try:
+            return asyncio.run_coroutine_threadsafe(awaitable, self._loop)
+        except RuntimeError:
+            awaitable.close()
+            raise RuntimeError("this client is closed") from None
+
     def _wait(self, awaitable: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result()
+        future = self._begin(awaitable)
+        try:
+            return _result(future)
+        except BaseException:
+            future.cancel()  # ctrl-C ends the call too, not only the wait
+            raise
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
-async def _next(events: AsyncIterator[v.Event]) -> v.Event | None:
-    return await anext(events, None)
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except CancelledError:
+        raise CallCancelledError("the client was closed meanwhile", next_step="Ask again with an open one.") from None
 
 
-async def _close(events: AsyncIterator[v.Event]) -> None:
-    close: Awaitable[None] = events.aclose()  # type: ignore[attr-defined]  # an async generator, typed as its protocol
-    await close
+async def _leave(client: Client) -> None:
+    """End what other threads still wait for, and close."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await client.close()

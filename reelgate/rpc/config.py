@@ -48,6 +48,8 @@ class ChannelConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 5:  # gRPC itself allows no more
             raise ValueError("attempts must be between 1 and 5")
+        if self.token and not all("!" <= c <= "~" for c in self.token):
+            raise ValueError("a token has printable ASCII characters only, and no spaces")
 
 
 def is_loopback(bind: str) -> bool:

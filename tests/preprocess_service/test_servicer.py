@@ -130,7 +130,7 @@ async def test_a_run_starts_with_the_receipt_and_then_streams(setup: Setup) -> N
     assert asked.tokenizer_fingerprint == FINGERPRINT
     assert not asked.HasField("negative_prompt")
     assert setup.twin.timeouts[0] is not None
-    assert setup.twin.timeouts[0] <= 20
+    assert setup.twin.timeouts[0] <= 20.5  # gRPC sends a deadline in coarse steps, and rounds up
 
 
 async def test_an_own_negative_prompt_is_sent_even_when_empty(setup: Setup) -> None:
