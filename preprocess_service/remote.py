@@ -12,11 +12,18 @@ TIMEOUT = 60.0
 
 
 async def ask(
-    server: str, text: str, *, policy: str, keywords: tuple[str, ...], negative: str, strict: bool
+    server: str,
+    text: str,
+    *,
+    policy: str,
+    keywords: tuple[str, ...],
+    negative: str,
+    strict: bool,
+    ratio: float | None = None,
 ) -> pb.PreparedPrompt:
     """What PreparePrompt answers. Raises the errors of reelgate.rpc.errors."""
     message = pb.PromptInput(
-        text=text, policy=policy, keywords=keywords, negative_prompt=negative or None, strict=strict
+        text=text, policy=policy, keywords=keywords, negative_prompt=negative or None, strict=strict, ratio=ratio
     )
     async with connect(ChannelConfig(target=server)) as channel:
         with typed_errors():
