@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
+from rich.console import Console
 
 from reelgate import cli_show as show
 from reelgate.cli_generate import typed
@@ -19,6 +20,7 @@ from . import tokens
 from .convert import prepared_of
 from .core import POLICIES, Request
 from .pipeline import Line
+from .receipt_view import show
 from .remote import ask
 from .settings import embedded_tokenizer
 
@@ -37,7 +39,14 @@ def prepare(
         tuple[Path, Path] | None, typer.Option("--jsonl", metavar="IN OUT", help="Many: {id, text} a line.")
     ] = None,
     policy: Annotated[str, typer.Option(help="economy, balanced, full or passthrough.")] = "economy",
-    keyword: Annotated[list[str] | None, typer.Option(help="A term that must survive; may be repeated.")] = None,
+    keyword: Annotated[
+        list[str] | None,
+        typer.Option("--keyword", "--keep", help="A term that must survive; may be repeated. Or mark it: [[term]]."),
+    ] = None,
+    ratio: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1.0, help="At most this share of its tokens, under the policy's target."),
+    ] = None,
     negative: Annotated[str, typer.Option(help="The client's own negative prompt.")] = "",
     strict: Annotated[bool, typer.Option(help="Refuse rather than lose something mandatory.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
@@ -53,7 +62,13 @@ def prepare(
         raise typer.BadParameter(f"is one of {', '.join(POLICIES)}", param_hint="--policy")
     if server and tokenizer:
         raise typer.BadParameter("a running service counts with its own tokenizer", param_hint="--tokenizer")
-    options = {"policy": policy, "keywords": tuple(keyword or ()), "negative": negative, "strict": strict}
+    options = {
+        "policy": policy,
+        "keywords": tuple(keyword or ()),
+        "negative": negative,
+        "strict": strict,
+        "ratio": ratio,
+    }
     answer = remote(server, options) if server else local(tokenizer or embedded_tokenizer(), options)
     if jsonl:
         raise typer.Exit(many(*jsonl, answer))
@@ -99,16 +114,8 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
         return 0
-    print(result["prompt"])
-    receipt = result["receipt"]
-    fidelity = receipt["fidelity"]
-    print(
-        f"{result['tokens_before']} -> {result['tokens_after']} tokens (at most {receipt['target_tokens']}), "
-        f"{fidelity['rung']}, {'faithful' if fidelity['passed'] else 'below the floor'}",
-        file=sys.stderr,
-    )
-    for reason in fidelity["reasons"]:
-        print(f"  lost {reason}", file=sys.stderr)
+    print(result["prompt"], flush=True)
+    show(Console(stderr=True), text, result["receipt"])
     return 0
 
 

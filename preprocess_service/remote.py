@@ -14,11 +14,24 @@ TIMEOUT = 60.0
 
 
 async def ask(
-    server: str, text: str, *, policy: str, keywords: tuple[str, ...], negative: str, strict: bool
+    server: str,
+    text: str,
+    *,
+    policy: str,
+    keywords: tuple[str, ...],
+    negative: str,
+    strict: bool,
+    ratio: float | None = None,
 ) -> pb.PreparedPrompt:
     """What PreparePrompt answers. Raises the errors of reelgate.rpc.errors."""
     message = prompt_input(
-        text, policy=policy, keywords=keywords, negative_prompt=negative or None, template="", strict=strict
+        text,
+        policy=policy,
+        keywords=keywords,
+        negative_prompt=negative or None,
+        template="",
+        strict=strict,
+        ratio=ratio,
     )
     async with connect(ChannelConfig(target=server)) as channel:
         with typed_errors(UnreachableError):

@@ -43,10 +43,11 @@ def prompt_input(
     negative_prompt: str | None,
     template: str,
     strict: bool,
+    ratio: float | None = None,
 ) -> pb.PromptInput:
     """What the client wrote, as a message."""
     message = pb.PromptInput(
-        policy=policy, keywords=keywords, template=template, strict=strict, negative_prompt=negative_prompt
+        policy=policy, keywords=keywords, template=template, strict=strict, negative_prompt=negative_prompt, ratio=ratio
     )
     if isinstance(prompt, v.Fields):
         message.structured.CopyFrom(

@@ -82,3 +82,20 @@ def test_another_tokenizer_counts(app: typer.Typer, data: Path) -> None:
 )
 def test_arguments_that_make_no_sense_are_refused(app: typer.Typer, arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["prepare", *arguments]).exit_code == 2
+
+
+def test_the_receipt_shows_what_went_and_by_which_stage(app: typer.Typer, long_prompt: str) -> None:
+    result = CliRunner().invoke(app, ["prepare", "--keep", "brick wall", long_prompt.replace("round", "round\u200b")])
+    shown = " ".join(result.stderr.split())
+    assert "[-" in shown
+    assert "U+200B" in shown
+    assert "changed by clean" in shown
+    assert "summarise" in shown
+    assert "protected: brick wall (keyword)" in shown
+
+
+def test_a_ratio_lowers_the_ceiling(app: typer.Typer, long_prompt: str) -> None:
+    result = CliRunner().invoke(app, ["prepare", "--json", "--ratio", "0.3", long_prompt])
+    answer = json.loads(result.stdout)
+    assert answer["tokens_after"] <= 0.3 * answer["tokens_before"]
+    assert CliRunner().invoke(app, ["prepare", "--ratio", "2", "a"]).exit_code == 2

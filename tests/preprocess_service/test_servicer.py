@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 
 import grpc
 import pytest
@@ -27,6 +28,7 @@ from reelgate.rpc.errors import (
     InvalidFieldError,
     NotBuiltError,
     NotFoundError,
+    PromptRejectedError,
     PromptTokensExceededError,
     ProtectedTermsError,
     ReelgateError,
@@ -78,11 +80,15 @@ async def setup() -> AsyncIterator[Setup]:
 
 
 @contextlib.asynccontextmanager
-async def started(fingerprints: dict[str, str]) -> AsyncIterator[Setup]:
+async def started(
+    fingerprints: dict[str, str], screening: Literal["observe", "flag", "reject"] = "flag"
+) -> AsyncIterator[Setup]:
     twin = Twin(fingerprints)
     twin_server = await serve(twin)
     address = f"127.0.0.1:{twin_server.port}"
-    settings = Settings(address="127.0.0.1:0", generator=address, probe_seconds=0.05, drain_seconds=0.2)
+    settings = Settings(
+        address="127.0.0.1:0", generator=address, probe_seconds=0.05, drain_seconds=0.2, screening=screening
+    )
     async with running(settings) as app:
         channel = connect(ChannelConfig(target=f"127.0.0.1:{app.server.port}", attempts=1))
         yield Setup(
@@ -110,6 +116,28 @@ async def test_prepare_answers_with_prompt_and_receipt(setup: Setup, long_prompt
     assert all(long_prompt[c.start : c.end] == c.original for c in receipt.changes)
     assert [t.survived for t in receipt.protected_terms if t.source == "keyword"] == [True]
     assert answer.cost.tokens == receipt.tokens_after
+
+
+async def test_stuffing_is_flagged_in_the_receipt_or_rejected_with_its_signals() -> None:
+    stuffed = pb.PromptInput(text="a red ball rolls " * 40)
+    async with started({"embedded": FINGERPRINT}) as flagging:
+        receipt = (await flagging.prepare(input=stuffed)).receipt
+    assert receipt.screening.verdict == pb.SCREENING_VERDICT_FLAGGED
+    assert "repetition" in [signal.name for signal in receipt.screening.signals]
+    assert "screening:repetition" in receipt.warnings
+    async with started({"embedded": FINGERPRINT}, "reject") as rejecting:
+        with pytest.raises(PromptRejectedError) as caught:
+            await rejecting.prepare(input=stuffed)
+    assert caught.value.reason == "PROMPT_REJECTED"
+    assert "repetition" in caught.value.metadata
+
+
+async def test_a_mark_and_a_ratio_travel(setup: Setup, long_prompt: str) -> None:
+    text = long_prompt.replace("sense of anticipation", "[[sense of anticipation]]")
+    answer = await setup.prepare(input=pb.PromptInput(text=text, ratio=0.3))
+    assert "sense of anticipation" in answer.prompt
+    assert answer.receipt.tokens_after <= 0.3 * answer.receipt.tokens_before
+    assert [t.term for t in answer.receipt.protected_terms if t.source == "marked"] == ["sense of anticipation"]
 
 
 async def test_fields_become_a_prompt(setup: Setup) -> None:
