@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reelgate.rpc.errors import FidelityError, InvalidFieldError, NotFoundError, PromptTokensExceededError
+from reelgate.rpc.errors import FidelityError, InvalidFieldError, PromptTokensExceededError
 
-from . import clean, fidelity, fit, template
+from . import clean, endings, fidelity, fit, labels, template
 from .core import (
     POLICIES,
     Change,
@@ -28,7 +28,7 @@ from .protect import KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "1"
+LINE_VERSION = "2"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
@@ -73,6 +73,8 @@ class Line:
         tokens = run.tokens
         if request.policy.clean:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
+            run.change(lambda p: labels.unlabel(p, request.template))
+            run.change(lambda p: endings.settle(p, keywords=request.keywords))
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         return Opened(
@@ -169,6 +171,12 @@ class Run:
     def lossy(self) -> bool:
         return bool(self.methods)
 
+    def change(self, stage: Callable[[Prompt], tuple[Prompt, tuple[Change, ...]]]) -> None:
+        """Run a stage that is reported only where it changed something: on most prompts it does not."""
+        after, changes = stage(self.prompt)
+        if changes:
+            self.do(template.STAGE, lambda _: (after, changes))
+
     def do(self, name: str, stage: Callable[[Prompt], tuple[Prompt, tuple[Change, ...]]]) -> None:
         """Run one stage, count what it left and write down what it did."""
         started = time.perf_counter_ns()
@@ -238,8 +246,6 @@ def check(request: Request, original: str) -> None:
             raise InvalidFieldError.of(name, f"has {len(text)} characters, at most {TEXT_MAX} are read")
         if SURROGATE.search(text):
             raise InvalidFieldError.of(name, "is not valid Unicode: it has lone surrogates")
-    if request.template not in template.TEMPLATES:
-        raise NotFoundError.of("template", request.template)
     if not original.strip():
         raise InvalidFieldError.of("text", "the prompt is empty")
     if len(request.keywords) > KEYWORDS_MAX:
