@@ -20,7 +20,7 @@ from . import tokens
 from .convert import prepared_of
 from .core import POLICIES, Request
 from .pipeline import Line
-from .receipt_view import show
+from .receipt_view import show as show_receipt
 from .remote import ask
 from .settings import embedded_tokenizer
 
@@ -115,7 +115,7 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
         print(json.dumps(result, ensure_ascii=False, indent=2))
         return 0
     print(result["prompt"], flush=True)
-    show(Console(stderr=True), text, result["receipt"])
+    show_receipt(Console(stderr=True), text, result["receipt"])
     return 0
 
 

@@ -8,6 +8,7 @@ from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import InvalidFieldError
 
 from .core import POLICIES, Change, Fields, Prepared, Receipt, Request, Screening, Verdict
+from .tenants import Tenant
 
 COMPRESSORS = {
     "none": pb.COMPRESSOR_NONE,
@@ -21,8 +22,10 @@ VERDICTS = {"pass": pb.SCREENING_VERDICT_PASS, "flagged": pb.SCREENING_VERDICT_F
 SOURCES = {"quote": "quoted", "mark": "marked"}
 
 
-def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str, screening: str = "observe") -> Request:
-    """The line's request. Raises ``InvalidFieldError`` for a missing prompt or an unknown policy."""
+def request_of(
+    message: pb.PromptInput, *, default_policy: str, emojis: str, tenant: Tenant, screening: str = "observe"
+) -> Request:
+    """The line's request. Raises ``InvalidFieldError`` for a missing prompt or an unknown policy, ``NotFoundError`` for a template."""
     policy = message.policy or default_policy
     if policy not in POLICIES:
         raise InvalidFieldError.of("input.policy", f"is {policy!r}, must be one of {', '.join(POLICIES)}")
@@ -42,7 +45,7 @@ def request_of(message: pb.PromptInput, *, default_policy: str, emojis: str, scr
         negative=message.negative_prompt,
         keywords=tuple(message.keywords),
         policy=POLICIES[policy],
-        template=message.template or "default",
+        template=tenant.template(message.template or "default"),
         emojis=emojis,
         strict=message.strict,
         ratio=message.ratio if message.HasField("ratio") else None,

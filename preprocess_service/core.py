@@ -166,6 +166,17 @@ class Fields:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """How fields become a prompt: those of ``order``, joined by ``join``; ``defaults`` (field, text) stand where one is empty."""
+
+    name: str = "default"
+    version: str = "1"
+    order: tuple[str, ...] = ("subject", "action", "scene", "style", "camera")
+    join: str = ", "
+    defaults: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """What a client asks of the line. Exactly one of ``text`` and ``fields`` is given."""
 
@@ -176,7 +187,7 @@ class Request:
     marked: tuple[str, ...] = ()
     """Terms that the text marked, once it is normalised and the marks are out of it (see protect.py)."""
     policy: Policy = field(default_factory=lambda: POLICIES["economy"])
-    template: str = "default"
+    template: Template = field(default_factory=Template)
     emojis: str = "drop"
     strict: bool = False
     ratio: float | None = None

@@ -9,13 +9,12 @@ from typing import Protocol
 from reelgate.rpc.errors import (
     FidelityError,
     InvalidFieldError,
-    NotFoundError,
     PromptRejectedError,
     PromptTokensExceededError,
     ProtectedTermsError,
 )
 
-from . import clean, fidelity, fit, screen, template
+from . import clean, endings, fidelity, fit, labels, screen, template
 from .core import (
     POLICIES,
     Change,
@@ -86,6 +85,9 @@ class Line:
         screening = run.screen(request)
         if request.policy.clean:
             run.protect(request)
+            hard = run.protector.keywords + run.protector.marked
+            run.change(lambda p: labels.unlabel(p, request.template))
+            run.change(lambda p: endings.settle(p, keywords=hard))
         if not run.prompt.text.strip():
             raise InvalidFieldError.of("text", "the prompt is empty once what nobody can see is taken out")
         return Opened(
@@ -191,6 +193,12 @@ class Run:
     @property
     def lossy(self) -> bool:
         return bool(self.methods)
+
+    def change(self, stage: Callable[[Prompt], tuple[Prompt, tuple[Change, ...]]]) -> None:
+        """Run a stage that is reported only where it changed something: on most prompts it does not."""
+        after, changes = stage(self.prompt)
+        if changes:
+            self.do(template.STAGE, lambda _: (after, changes))
 
     def do(self, name: str, stage: Callable[[Prompt], tuple[Prompt, tuple[Change, ...]]]) -> None:
         """Run one stage, count what it left and write down what it did."""
@@ -301,8 +309,6 @@ def check(request: Request, original: str) -> None:
             raise InvalidFieldError.of(name, f"has {len(text)} characters, at most {TEXT_MAX} are read")
         if SURROGATE.search(text):
             raise InvalidFieldError.of(name, "is not valid Unicode: it has lone surrogates")
-    if request.template not in template.TEMPLATES:
-        raise NotFoundError.of("template", request.template)
     if not original.strip():
         raise InvalidFieldError.of("text", "the prompt is empty")
     if len(request.keywords) > KEYWORDS_MAX:

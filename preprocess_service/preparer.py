@@ -12,6 +12,7 @@ from .convert import prepared_of, request_of
 from .core import Request
 from .pipeline import Line
 from .settings import Settings
+from .tenants import Tenants
 from .worker import Worker
 
 
@@ -23,6 +24,7 @@ class Preparer:
         self._lines = dict(lines)
         self._worker = worker
         self._cache = cache
+        self._tenants = Tenants(settings.tenants)
 
     async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str) -> pb.PreparedPrompt:
         """The prompt with its receipt, which names the tier (the default one where ``tier`` is empty) and the cache's part.
@@ -32,28 +34,35 @@ class Preparer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
-        versions = self._lines[tier].versions
+        configured = self._tenants.of(tenant)
+        versions = (*self._lines[tier].versions, configured.version)
         raw = message.SerializeToString(deterministic=True)
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
         if (known := self._cache.raw(key)) is not None:
             return pb.PreparedPrompt.FromString(known)
         settings = self._settings
         request = request_of(
-            message, default_policy=settings.default_policy, emojis=settings.emojis, screening=settings.screening
+            message,
+            default_policy=settings.default_policy,
+            emojis=settings.emojis,
+            tenant=configured,
+            screening=settings.screening,
         )
         try:
-            made, keep = await self._make(request, tier, tenant)
+            made, keep = await self._make(request, tier, tenant, versions)
         except InvalidFieldError as error:
             raise _in_message(error) from error
         if keep:
             self._cache.keep_raw(key, keep)
         return made
 
-    async def _make(self, request: Request, tier: str, tenant: str) -> tuple[pb.PreparedPrompt, bytes]:
+    async def _make(
+        self, request: Request, tier: str, tenant: str, versions: tuple[str, ...]
+    ) -> tuple[pb.PreparedPrompt, bytes]:
         """The answer, and the bytes that the next equal request gets; none where it had better ask the line again."""
         line = self._lines[tier]
         opened = await self._worker.open(line, request)
-        key = line_key(tenant=tenant, versions=line.versions, request=opened.request)
+        key = line_key(tenant=tenant, versions=versions, request=opened.request)
         found = await self._cache.prepared(key, lambda: self._worker.shorten(line, opened.request))
         prepared = opened.close(found.prepared)
         made = prepared_of(prepared, tier, pb.CACHE_RESULT_HIT)

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """Hashes of the clients' tokens; without one only loopback is served, as tenant ``local``."""
     tokenizers: dict[str, Path] = Field(default_factory=lambda: {"embedded": embedded_tokenizer()})
     """Tier -> tokenizer.json or sentencepiece model, as JSON: ``{"full": "/models/a14b/tokenizer/tokenizer.json"}``."""
+    tenants: Path | None = None
+    """Folder of tenant configuration (tenants.py), read again when it changes; without one everybody has the built-in one."""
     default_tier: str = "embedded"
     default_policy: Literal["economy", "balanced", "full", "passthrough"] = "economy"
     emojis: Literal["drop", "keep"] = "drop"

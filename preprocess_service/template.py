@@ -2,14 +2,9 @@
 
 import re
 
-from reelgate.rpc.errors import NotFoundError
-
-from .core import Change, Edit, Fields, Prompt
+from .core import Change, Edit, Fields, Prompt, Template
 
 STAGE = "template"
-TEMPLATES: dict[str, tuple[str, ...]] = {"default": ("subject", "action", "scene", "style", "camera")}
-"""The order of the fields, by the template's name."""
-
 PAIRS = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "【": "】", "“": "”"}
 RULES = (
     (re.compile(r"\s+(?=[,;:!?，。、；：！？](?:\s|$|[\u4e00-\u9fff]))|\s+(?=\.(?:\s|$))"), ""),
@@ -23,15 +18,11 @@ RULES = (
 )
 
 
-def compose(fields: Fields, template: str) -> str:
-    """The fields in the template's order, joined by ``", "``, empty ones skipped. This is the prompt's original.
-
-    Raises ``NotFoundError``.
-    """
-    if template not in TEMPLATES:
-        raise NotFoundError.of("template", template)
-    values = (getattr(fields, name).strip() for name in TEMPLATES[template])
-    return ", ".join(value for value in values if value)
+def compose(fields: Fields, template: Template) -> str:
+    """The fields in the template's order, joined, empty ones skipped. This is a structured prompt's original."""
+    defaults = dict(template.defaults)
+    values = (getattr(fields, name).strip() or defaults.get(name, "") for name in template.order)
+    return template.join.join(value for value in values if value)
 
 
 def tidy(prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:

@@ -17,7 +17,6 @@ from preprocess_service.settings import embedded_tokenizer
 from reelgate.rpc.errors import (
     FidelityError,
     InvalidFieldError,
-    NotFoundError,
     PromptTokensExceededError,
     ProtectedTermsError,
 )
@@ -108,11 +107,6 @@ def test_fields_are_joined_and_empty_ones_skipped() -> None:
     made = LINE.prepare(Request(fields=fields))
     assert made.prompt == "A red ball, rolls to the left, oil painting, zoom in"
     check(made.receipt.original, made)
-
-
-def test_an_unknown_template_is_refused() -> None:
-    with pytest.raises(NotFoundError):
-        LINE.prepare(Request(fields=Fields(subject="a ball"), template="nosuch"))
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\x00\x01\u200b", "<br>", "x" * (TEXT_MAX + 1), "\ud800"])

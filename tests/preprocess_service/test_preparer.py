@@ -99,3 +99,25 @@ async def test_prometheus_reads_the_caches_figures() -> None:
     assert 'reelgate_preprocess_cache_lookups_total{level="line",result="hit"} 1.0' in text
     assert 'reelgate_preprocess_cache_entries{level="raw"} 2.0' in text
     assert 'reelgate_preprocess_cache_refused_total{level="raw"} 0.0' in text
+
+
+async def test_a_tenants_template_shapes_the_prompt_and_a_new_version_is_no_hit(tmp_path: Path) -> None:
+    file = tmp_path / "default.yaml"
+    file.write_text("templates: {mine: {order: [style, subject]}}")
+    fields = {"structured": pb.StructuredPrompt(subject="a fox", style="watercolor"), "template": "mine"}
+    async with served(tenants=tmp_path) as (_, stub):
+        request = pb.PreparePromptRequest(input=pb.PromptInput(**fields))
+        assert (await stub.PreparePrompt(request, timeout=20)).prompt == "watercolor, a fox"
+        assert (await stub.PreparePrompt(request, timeout=20)).receipt.cache == pb.CACHE_RESULT_HIT
+        file.write_text("templates: {mine: {order: [subject, style], join: '; '}}")
+        changed = await stub.PreparePrompt(request, timeout=20)
+        assert (changed.prompt, changed.receipt.cache) == ("a fox; watercolor", pb.CACHE_RESULT_MISS)
+
+
+async def test_equal_style_endings_hit_the_cache() -> None:
+    async with served() as (_, stub):
+        first, second = (
+            await prepare(stub, "A fox runs, 4k, Cinematic."),
+            await prepare(stub, "A fox runs. Cinematic, 4K"),
+        )
+        assert (first.prompt, second.receipt.cache) == (second.prompt, pb.CACHE_RESULT_HIT)

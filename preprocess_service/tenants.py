@@ -1,0 +1,128 @@
+"""What each tenant has set up: a folder of YAML, read again when it changes.
+
+<folder>/default.yaml              for everybody
+<folder>/tenants/<tenant>.yaml     for one tenant; wins name by name
+
+templates:
+  product:
+    version: "3"
+    order: [subject, action, scene, style, camera]
+    join: ", "
+    defaults: {style: studio light}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reelgate.rpc.errors import NotFoundError
+
+from .core import Template
+
+log = logging.getLogger(__name__)
+Name = Literal["subject", "action", "scene", "style", "camera"]
+Signature = tuple[tuple[int, int, int] | None, ...]
+BUILT_IN: Final = {"default": Template()}
+
+
+class _Template(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    version: str = "1"
+    order: Annotated[tuple[Name, ...], Field(min_length=1)] = ("subject", "action", "scene", "style", "camera")
+    join: Annotated[str, Field(min_length=1, max_length=8)] = ", "
+    defaults: dict[Name, Annotated[str, Field(max_length=400)]] = {}
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    templates: dict[str, _Template] = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tenant:
+    """One tenant's configuration; ``version`` (hex) changes with any byte of its files and is part of every cache key."""
+
+    templates: Mapping[str, Template]
+    version: str
+
+    def template(self, name: str) -> Template:
+        """Raises ``NotFoundError``."""
+        if name not in self.templates:
+            raise NotFoundError.of("template", name)
+        return self.templates[name]
+
+
+class Tenants:
+    """Looks at the files' stamps at every question, so a change counts from the next request on. A change that cannot be read is
+    logged and the last good state stays; at the start it raises ``ValueError``."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._known: dict[str, tuple[Signature, Tenant]] = {}
+        self._built_in = Tenant(templates=BUILT_IN, version="")
+        if folder is not None:
+            if not folder.is_dir():
+                raise ValueError(f"the tenants' folder {folder} is no folder")
+            for path in (folder / "default.yaml", *sorted((folder / "tenants").glob("*.yaml"))):
+                _read(path)
+
+    def of(self, tenant: str) -> Tenant:
+        """The configuration of ``tenant``; the built-in one where there is no folder."""
+        if self._folder is None:
+            return self._built_in
+        paths = (self._folder / "default.yaml", self._folder / "tenants" / f"{tenant}.yaml")
+        signature = tuple(map(_stamp, paths))
+        known = self._known.get(tenant)
+        if known and known[0] == signature:
+            return known[1]
+        try:
+            current = _load(paths)
+        except (OSError, ValueError) as error:
+            log.error(
+                "tenant configuration is wrong, the last good one stays", extra={"tenant": tenant, "detail": str(error)}
+            )
+            current = known[1] if known else self._built_in
+        self._known[tenant] = (signature, current)
+        return current
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _load(paths: tuple[Path, ...]) -> Tenant:
+    templates, digest = dict(BUILT_IN), hashlib.sha256()
+    for path in paths:
+        raw, file = _read(path)
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+        templates |= {name: _template(name, given) for name, given in file.templates.items()}
+    return Tenant(templates=templates, version=digest.hexdigest())
+
+
+def _template(name: str, given: _Template) -> Template:
+    defaults = tuple((field, given.defaults[field]) for field in given.order if field in given.defaults)
+    return Template(name=name, version=given.version, order=given.order, join=given.join, defaults=defaults)
+
+
+def _read(path: Path) -> tuple[bytes, _File]:
+    """The file's bytes and content, both empty where there is none. Raises ``ValueError`` that names the file."""
+    if not path.exists():
+        return b"", _File()
+    raw = path.read_bytes()
+    try:
+        document: Any = yaml.safe_load(raw)
+        return raw, _File.model_validate(document or {})
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
