@@ -36,6 +36,8 @@ OPENINGS = re.compile(
         |请?(?:生成|制作|创建)(?:一[个段张])?(?:视频|短片|图片)[，,：:]?)""",
     re.VERBOSE | re.IGNORECASE,
 )
+SHORT_ZH = 9
+"""Characters and marks of a Chinese clause that is kept whole where part of it must stay."""
 MARK_RANK = {mark: rank for rank, marks in enumerate(("、", "，,:：–—", ";；", ".。!?！？…")) for mark in marks}
 
 
@@ -109,6 +111,10 @@ def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -
         counted = i > 0 and words[i - 1].pinned and words[i - 1].lower[0].isdigit() and not IS_CJK.match(word.lower)
         word.pinned |= counted and not word.mark and word.lower not in lexicon.FUNCTION
     for chunk in chunks:
+        inside = words[chunk.first : chunk.last]
+        if len(inside) <= SHORT_ZH and IS_CJK.match(inside[0].lower) and any(w.pinned for w in inside):
+            for word in inside:
+                word.pinned |= not word.mark
         opener = words[chunk.first]
         if opener.lower in lexicon.PREPOSITIONS and any(w.pinned for w in words[chunk.first : chunk.last]):
             opener.pinned = True
