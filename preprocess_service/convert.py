@@ -64,7 +64,7 @@ def prepared_of(prepared: Prepared, tier: str, cache: pb.CacheResult = pb.CACHE_
     )
 
 
-def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult) -> pb.Receipt:
+def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult = pb.CACHE_RESULT_BYPASS) -> pb.Receipt:
     """The receipt as the contract has it."""
     last = receipt.method.rpartition("+")[2]
     return pb.Receipt(
