@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 from pydantic import ValidationError
@@ -28,4 +29,9 @@ def start() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(start())
+    code = start()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: models that are still being loaded cannot be stopped, and torch aborts when the interpreter ends under it.
+    os._exit(code)

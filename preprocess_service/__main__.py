@@ -16,7 +16,7 @@ def start() -> int:
     logs.configure()
     try:
         run(main(Settings()))
-    except (ValidationError, ValueError, FileNotFoundError) as error:
+    except (ValidationError, ValueError, OSError, RuntimeError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the operator's own settings
         return 2
     return 0

@@ -14,6 +14,8 @@ from rich.markup import escape
 from reelgate import cli_show as show
 from reelgate.cli_generate import Job
 from reelgate.processes import Services
+from reelgate.rpc.errors import CallCancelledError
+from reelgate.rpc.server import stop_event
 
 # As prompts arrive: an extender's filler, HTML, mojibake, invisible characters, emoji. All that the video needs is one sentence of it.
 PROMPT = (
@@ -40,12 +42,25 @@ def demo(
 
 
 async def _demo(output: Path) -> None:
+    """Until it is done, or a signal says to stop: the services are stopped either way."""
+    work, asking = asyncio.create_task(_make(output)), asyncio.create_task(stop_event().wait())
+    await asyncio.wait({work, asking}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+    asking.cancel()
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise CallCancelledError("stopped before the services were ready") from None
+
+
+async def _make(output: Path) -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reelgate-demo-") as folder, (output.parent / "demo.log").open("wb") as log:
-        show.errors.print("starting preprocess_service and generator_service on the embedded model", highlight=False)
+        show.line("starting preprocess_service and generator_service on the embedded model", to=show.errors)
         async with Services(store=Path(folder) / "store", log=log) as services:
-            show.errors.print(f"ready after {time.monotonic() - begun:.1f} s", highlight=False)
-            show.out.print(f"as it came: {escape(PROMPT)}", highlight=False)
+            show.line(f"ready after {time.monotonic() - begun:.1f} s", to=show.errors)
+            show.line(f"as it came: {escape(PROMPT)}")
             job = Job(prompt=PROMPT, output=output, server=services.address, quiet=False, options={"policy": "economy"})
             await job.run()
-    show.errors.print(f"both services stopped; their log is {log.name}", highlight=False)
+    show.line(f"both services stopped; their log is {escape(log.name)}", to=show.errors)

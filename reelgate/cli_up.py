@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from reelgate import cli_show as show
 from reelgate.processes import Services
+from reelgate.rpc.server import stop_event
 
 
 def register(app: typer.Typer) -> None:
@@ -28,10 +28,7 @@ def up(
 
 
 async def _up(port: int, generator_port: int, data: Path | None) -> int:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stopped.set)
+    stopped = stop_event()
     asking = asyncio.create_task(stopped.wait())
     starting = asyncio.create_task(
         Services(store=data, log=None, port=port, generator_port=generator_port).__aenter__()
@@ -44,14 +41,14 @@ async def _up(port: int, generator_port: int, data: Path | None) -> int:
     services = await starting
     try:
         generator = services.generator.address if services.generator else ""
-        show.out.print(f"ready: clients on {services.address}, generator on {generator}; ctrl-C stops", highlight=False)
+        show.line(f"ready: clients on {services.address}, generator on {generator}; ctrl-C stops")
         ending = asyncio.create_task(services.ended())
         await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
         if asking.done():
             ending.cancel()
-            show.errors.print("stopping")
+            show.line("stopping", to=show.errors)
             return 0
-        show.errors.print(f"{ending.result().name} ended by itself; stopping the other", highlight=False)
+        show.line(f"{ending.result().name} ended by itself; stopping the other", to=show.errors)
         return 1
     finally:
         asking.cancel()

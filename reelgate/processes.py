@@ -11,16 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from reelgate.rpc.errors import UnavailableError
+from reelgate.rpc.server import FOLLOWS_PARENT
+
 # The first import of torch and diffusers alone can take half a minute on two busy cores.
 READY_SECONDS = 180.0
 STOP_SECONDS = 20.0
 
 
-class ServiceDiedError(OSError):
+class ServiceDiedError(UnavailableError):
     """A service ended by itself, or was not ready in time."""
 
+    next_step = "Its log says why; often its port is taken."
+
     def __init__(self, name: str, why: str) -> None:
-        super().__init__(1, f"{name} {why}")
+        super().__init__(f"{name} {why}", reason="SERVICE_DIED")
 
 
 class Service:
@@ -40,7 +45,8 @@ class Service:
             sys.executable,
             "-m",
             self.name,
-            env={**os.environ, **self._environment},
+            env={**os.environ, **self._environment, FOLLOWS_PARENT: "1"},
+            stdin=asyncio.subprocess.PIPE,  # ends with us, even when we are killed
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,  # ctrl-C is ours to pass on, once and in order
@@ -59,15 +65,21 @@ class Service:
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Ask it to drain and stop; kill it when it takes too long."""
+        """Ask it to drain and stop; kill it when it takes too long, or when we are cancelled meanwhile."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        except TimeoutError:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        finally:
+            self.kill()
+        await self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once, where it still runs."""
+        if self._process and self._process.returncode is None:
             self._process.kill()
-            await self._process.wait()
 
     async def _read(self) -> None:
         """The service says on standard output, a JSON object a line, that it listens and that it serves."""
@@ -147,6 +159,10 @@ class Services:
 
     async def stop(self) -> None:
         """The gate first, so that nothing new arrives, then the generator."""
-        for service in (self.preprocess, self.generator):
-            if service:
-                await asyncio.shield(service.stop())
+        both = [service for service in (self.preprocess, self.generator) if service]
+        try:
+            for service in both:
+                await service.stop()
+        finally:
+            for service in both:
+                service.kill()

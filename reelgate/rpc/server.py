@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -17,6 +18,7 @@ from reelgate.rpc.identity import Authenticator
 from reelgate.rpc.interceptors import Call, Layers, access_log, identified, map_errors, parsed, request_ids
 
 log = logging.getLogger(__name__)
+FOLLOWS_PARENT: Final = "REELGATE_FOLLOWS_PARENT"
 
 # Full service name -> what registers its servicer, e.g. partial(add_GeneratorServiceServicer_to_server, servicer).
 Services = Mapping[str, Callable[[grpc.aio.Server], None]]
@@ -91,12 +93,26 @@ class InFlight:
 
 
 def stop_event() -> asyncio.Event:
-    """Set at SIGTERM or SIGINT. Needs the main thread's loop."""
+    """Set at SIGTERM, at SIGINT, and when the terminal closes (unless nohup says otherwise). Needs the main thread's loop.
+
+    With ``FOLLOWS_PARENT`` in the environment also when standard input ends: it is a pipe that nobody writes to and that a
+    parent holds open while it lives, however it dies.
+    """
     event = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         with suppress(NotImplementedError):  # Windows has no loop signals
             loop.add_signal_handler(number, event.set)
+    if os.environ.get(FOLLOWS_PARENT):
+
+        def gone() -> None:
+            loop.remove_reader(0)
+            event.set()
+
+        loop.add_reader(0, gone)
     return event
 
 
