@@ -21,6 +21,8 @@ LONE = 0.85
 """Factor for a phrase of which one word is left: it reads as a word, not as a phrase."""
 WORTHLESS = 0.03
 """Value for a token below which even what fits goes."""
+SKIMMED = 0.95
+"""Share of the target under which nothing goes for showing little."""
 SMALLEST = 0.5
 """Cost of what costs nothing, so that it can be compared."""
 LEADERS = frozenset(("and", "or", "but", "of"))
@@ -73,11 +75,12 @@ class Choice:
             heapq.heappop(self.heap)
             self.drop(candidate)
         self.refill(target)
-        self.skim()
+        self.skim(int(SKIMMED * target))
         return self.led()
 
-    def skim(self) -> None:
-        """Drop phrases that show next to nothing although they fit: a target is a ceiling, not a size to fill.
+    def skim(self, least: int) -> None:
+        """Drop phrases that show next to nothing although they fit: a target is a ceiling, not a size to fill. But no further
+        than to ``least`` tokens: a wide target was chosen by somebody who wants more of the text.
 
         Words alone stay while there is room: without its articles a phrase reads worse and is not shorter by much.
         """
@@ -85,6 +88,8 @@ class Choice:
         phrases = sorted((self.density(c), first, n, c) for _, first, n, c in self.heap if c.phrase)
         for _, _, _, candidate in phrases:
             # Again, since what went before may have left this one to carry a word.
+            if self.total <= least:
+                break
             if self.density(candidate) < WORTHLESS:
                 self.drop(candidate)
                 self.skimmed = True

@@ -31,6 +31,8 @@ PROMPTS = {
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
+    # Two threads that wait for each other are slower than one as soon as anything else runs on the machine.
+    torch.set_num_threads(1)
     return Engine(wan.load(tiers.load(tiers.FOLDER / "embedded.yaml"), torch.device("cpu")))
 
 
