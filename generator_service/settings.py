@@ -29,8 +29,11 @@ class Settings(BaseSettings):
     """Folder of takes and videos."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes the first GPU where there is one."""
-    threads: Annotated[int, Field(ge=0)] = 0
-    """Threads of torch on a CPU; 0 takes every core. Sums in another order may change the last bit of a video."""
+    threads: Annotated[int, Field(ge=0)] = 1
+    """Threads of torch on a CPU; 0 takes every core. Sums in another order may change the last bit of a video.
+
+    One, because the embedded model is too small to gain from more, and threads that spin while they wait for each other burn
+    device time, which is billed, as soon as anything else runs on the machine."""
     queue: Annotated[int, Field(ge=1)] = 64
     """Requests that may wait before callers are told to come back."""
     default_tier: str = "embedded"
