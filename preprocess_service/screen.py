@@ -2,7 +2,7 @@
 
 Every signal is a number with a limit; its severity is 0 up to the limit and 1 at twice the limit. The score is the
 highest severity, the verdict follows from it and the policy. The limits stand well outside of what real prompts show
-(benchmarks/prompts_screen.py measures that), so a flag means something.
+(tests/preprocess_service/test_screen.py measures that), so a flag means something.
 """
 
 import re
