@@ -18,8 +18,9 @@ from .cache import PromptCache
 from .cache_redis import Shared
 from .generator import Generator
 from .metrics import Metrics, exposed
-from .pipeline import Line, Rewriter
+from .pipeline import Line
 from .preparer import Preparer
+from .run import Rewriter
 from .servicer import PreprocessServicer
 from .settings import Settings
 from .worker import Worker
