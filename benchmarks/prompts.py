@@ -29,12 +29,12 @@ PAIRED = ("“”", "《》", "（）", "「」", "『』", "【】", "()", "[]"
 
 
 def main() -> int:
-    """Print the tables and the verdict; 1 when a check is missed."""
+    """Print the tables and the verdict; 1 when a check is missed by all rows (a sample shows that it runs, no more)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"a fixed sample of {QUICK_ROWS} rows")
     quick = parser.parse_args().quick
     if not DATA.is_dir():
-        print(f"no data at {DATA.name}: nothing can be measured\n0 met, 0 missed, 10 not measured")
+        print(f"no data at {DATA.name}: nothing can be measured\n0 met, 0 missed, 11 not measured")
         return 0
     rows = list(load())
     if quick:
@@ -54,7 +54,7 @@ def main() -> int:
         print(f"{state:12} {check.name}: {check.detail}")
     count = [sum(c.met is state for c in checks) for state in (True, False, None)]
     print(f"{count[0]} met, {count[1]} missed, {count[2]} not measured")
-    return 1 if count[1] else 0
+    return 1 if count[1] and not quick else 0
 
 
 def every_row(name: str, rows: list[Row], line: Line, *, marks: bool = False) -> Check:
