@@ -36,7 +36,7 @@ def test_real_prompts_are_counted_as_the_engine_feeds_them(name: str) -> None:
         for raw in file.read_text(encoding="utf-8").splitlines()
     ]
     assert len(rows) > 5_000
-    # Every fifth row: all of them take a minute and a half, and benchmarks/prompts.py recounts each.
+    # Every fifth row: all of them with both tokenizers take more than a minute.
     for row in rows[::5]:
         made = line.prepare(Request(text=row.get("text") or row["long"]))
         assert made.receipt.tokens_after == len(engine.ids(made.prompt)) - 1 <= made.receipt.target, row["id"]

@@ -1,7 +1,7 @@
 """Starts a training run from the published weights, so that one part can be trained again without the others.
 
 ``python -m generator_service.models.training.restore`` writes the embedded VAE where the denoiser's training looks for it. The
-optimiser's state is not published: a restored VAE is finished, to go on training it start over with training.vae.
+optimiser's state is not published, so training.vae cannot go on from it: remove ``vae.pt`` to train the VAE anew.
 """
 
 from __future__ import annotations

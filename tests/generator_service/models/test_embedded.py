@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.embedded import video
 from generator_service import tier as tiers
 from generator_service import wan
-from generator_service.core import Take
 from generator_service.engine import Engine
 from generator_service.models.training.scorer import agreement, score
 from generator_service.models.training.world import Scene
@@ -57,27 +57,4 @@ def test_another_seed_is_another_video_of_the_same_scene(engine: Engine) -> None
 
 def pictures(engine: Engine, prompt: str, seed: int) -> np.ndarray:
     """One video at the tier's defaults, (frames, height, width, 3) in [0, 1]."""
-    tier = engine.tier
-    state = engine.prepare(
-        Take(
-            tenant="test",
-            prompt=prompt,
-            negative_prompt=tier.negative_prompt,
-            width=tier.width.default,
-            height=tier.height.default,
-            frames=tier.frames.default,
-            steps=tier.steps.default,
-            guidance=tier.guidance,
-            guidance_2=tier.guidance_2,
-            seed=seed,
-            tier=tier.tier,
-            execution=engine.execution,
-        )
-    )
-    while not state.done:
-        engine.step(state)
-    decoding = engine.begin_decode(state.latents)
-    pieces = []
-    while not decoding.done:
-        pieces.append(engine.decode(decoding))
-    return np.concatenate(pieces).astype(np.float32) / 255
+    return video(engine, prompt, seed).astype(np.float32) / 255
