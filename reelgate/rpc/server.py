@@ -18,6 +18,7 @@ from reelgate.rpc.identity import Authenticator
 from reelgate.rpc.interceptors import Call, Layers, access_log, identified, map_errors, parsed, request_ids
 
 log = logging.getLogger(__name__)
+LINGER_S = 0.25
 FOLLOWS_PARENT: Final = "REELGATE_FOLLOWS_PARENT"
 
 # Full service name -> what registers its servicer, e.g. partial(add_GeneratorServiceServicer_to_server, servicer).
@@ -65,7 +66,8 @@ class Server:
         idle = asyncio.create_task(self._inflight.idle.wait())
         await asyncio.wait((stopping, idle), return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
-        await self._server.stop(None)
+        # Not at once: closing under a client that still reads resets the connection, and the tail of its answer is lost.
+        await self._server.stop(LINGER_S)
         await stopping
 
 

@@ -27,6 +27,8 @@ class Relay:
         ]
         self._open.update(ways)
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        if not reader.at_eof() and not self.cut.is_set():
+            await asyncio.wait(ways[1:], timeout=5)  # the server hung up: what it had said still goes through
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
