@@ -36,7 +36,7 @@ OPENINGS = re.compile(
         |请?(?:生成|制作|创建)(?:一[个段张])?(?:视频|短片|图片)[，,：:]?)""",
     re.VERBOSE | re.IGNORECASE,
 )
-SHORT_ZH = 9
+SHORT_ZH = 12
 """Characters and marks of a Chinese clause that is kept whole where part of it must stay."""
 MARK_RANK = {mark: rank for rank, marks in enumerate(("、", "，,:：–—", ";；", ".。!?！？…")) for mark in marks}
 
