@@ -266,6 +266,8 @@ class Receipt:
     line_version: str
     fingerprint: str
     screening: Screening = Screening()
+    template: str = ""
+    """Name and version, ``default@1``."""
 
     @property
     def ratio(self) -> float:

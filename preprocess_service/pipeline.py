@@ -35,6 +35,9 @@ LINE_VERSION = "3"
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
 TARGET_MIN = 16
+READ = 2_048
+"""Tokens that are weighed word by word, four times the encoder's window; of a longer text head and tail are read. Choosing words
+costs more than linear time, and nobody writes such prompts."""
 NO_LEXICON = Lexicon()
 RATIO_MIN = 0.1
 """The least share of its tokens that a client may ask for."""
@@ -122,6 +125,8 @@ class Line:
         """The ladder: the rewriter at its ratio while it is faithful, then words chosen, pins kept."""
         if self.rewriter and rewritable(run.prompt.text):
             run.rewrite(self.rewriter, policy.ratio)
+        if run.tokens > READ:
+            run.cut(replace(policy, target=READ, head=3, tail=1))
         if run.tokens > policy.target:
             pins = run.protector.pins(run.prompt.text)
             run.do(

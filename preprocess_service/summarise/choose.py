@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .glue import optional
-from .units import Chunk, Word
+from .units import LONGEST, Chunk, Word
 
 GLUE = 0.02
 """Value for a token of what only joins: articles go before anything that is shown, openers after most praise."""
@@ -55,7 +55,7 @@ class Choice:
         self.closed = [words[chunk.last - 1].mark for chunk in chunks]
         self.ends = [n + 1 for n in range(len(chunks))]
         for n in range(len(chunks) - 2, -1, -1):
-            if chunks[n + 1].hangs:
+            if chunks[n + 1].hangs and chunks[self.ends[n + 1] - 1].last - chunks[n].first <= LONGEST:
                 self.ends[n] = self.ends[n + 1]
         self.mentions: dict[str, list[int]] = defaultdict(list)
         self.carrier: dict[str, int] = {}
