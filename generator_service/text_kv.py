@@ -133,6 +133,7 @@ def _project(attn: WanAttention, projected: Tensor) -> tuple[Tensor, Tensor]:
     """As the first lines of diffusers' ``WanAttnProcessor``; fused projections are one matrix."""
     if attn.fused_projections:
         key, value = attn.to_kv(projected).chunk(2, dim=-1)
+        value = value.contiguous()  # a view would keep the keys' half of the matrix in memory
     else:
         key, value = attn.to_k(projected), attn.to_v(projected)
     heads = (attn.heads, -1)

@@ -78,6 +78,7 @@ def test_fused_projections_give_their_bits_too(expert: WanTransformer3DModel) ->
     with torch.no_grad():
         kv = text_kv.project(ours, states)
     assert torch.equal(lent(ours, kv), velocity(theirs, states))
+    assert sum(tensor.untyped_storage().nbytes() for tensor in (*kv.keys, *kv.values)) == kv.nbytes
 
 
 def test_bfloat16_gives_its_bits_too(expert: WanTransformer3DModel) -> None:
