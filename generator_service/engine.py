@@ -114,8 +114,8 @@ class Engine:
         return Denoising(
             take=take,
             latents=self._noise(take),
-            prompt=self._text.encode(take.prompt),
-            negative=self._text.encode(take.negative_prompt) if take.guidance > 1.0 else None,
+            prompt=self._encode(take.prompt),
+            negative=self._encode(take.negative_prompt) if take.guidance > 1.0 else None,
             scheduler=scheduler,
         )
 
@@ -195,6 +195,9 @@ class Engine:
         if t >= parts.boundary_ratio * parts.scheduler.config["num_train_timesteps"]:
             return parts.transformer, take.guidance
         return parts.transformer_2, take.guidance_2
+
+    def _encode(self, prompt: str) -> PromptStates:
+        return self._text.encode(prompt)
 
     def _velocity(self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: PromptStates) -> Tensor:
         with self._text.lent(expert, prompt) as states:
