@@ -98,3 +98,8 @@ def test_a_chinese_clause_with_a_negation_stays_whole() -> None:
 def test_chinese_tags_in_front_leave_room_for_the_subject() -> None:
     text = "黎明，顶光，俯视角度，日光，长焦，中心构图，近景，高角度拍摄，荧光，柔光，冷色调，在昏暗的环境中，一个女子在水中仰面漂浮。"
     assert "一个女子在水中仰面漂浮" in shortened(text, TOKENIZER.count(text) // 2)
+
+
+def test_what_a_negation_denies_stays_whole() -> None:
+    text = "A zebra stands beside a bear in tall grass under scattered trees. The shot is close-up with no sudden camera movements at all."
+    assert "no sudden camera movements" in shortened(text, 16)
