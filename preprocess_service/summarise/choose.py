@@ -10,18 +10,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .glue import optional
+from .dangling import dangling
+from .glue import optional, walks
 from .units import LONGEST, Chunk, Word
 
 GLUE = 0.02
 """Value for a token of what only joins: articles go before anything that is shown, openers after most praise."""
+WALKER = 0.06
+"""The same for who does something in a clause with ``as`` or ``while``: ``as | they | walk`` needs somebody who walks."""
 REPEATED = 0.005
 """Factor for a mention that does not carry its word."""
 LONE = 0.85
 """Factor for a phrase that carries one word only."""
-STUMP = 0.4
+STUMP = 0.6
 """Factor for one word alone between two marks, where the text had more: ``history.`` tells a reader nothing."""
-WORTHLESS = 0.03
+WORTHLESS = 0.05
 """Value for a token below which even what fits goes."""
 SKIMMED = 0.95
 """Share of the target under which nothing goes for showing little."""
@@ -52,6 +55,7 @@ class Choice:
         self.dropped: list[tuple[Candidate, list[int]]] = []
         self.skimmed = False
         self.alive = [True] * len(chunks)
+        self.chunk_of = [n for n, chunk in enumerate(chunks) for _ in range(chunk.first, chunk.last)]
         self.closed = [words[chunk.last - 1].mark for chunk in chunks]
         self.ends = [n + 1 for n in range(len(chunks))]
         for n in range(len(chunks) - 2, -1, -1):
@@ -80,7 +84,23 @@ class Choice:
             self.drop(candidate)
         self.refill(target)
         self.skim(int(SKIMMED * target))
+        if self.trim():
+            self.refill(target)
+            self.trim()
         return self.led()
+
+    def trim(self) -> bool:
+        """Drop what lost what it needs; was there anything?"""
+        gone = list(dangling(self.words, self.chunks, self.keep))
+        for i in gone:
+            self.keep[i] = False
+            self.total -= self.words[i].cost
+            stem = self.words[i].stem
+            if self.carrier.get(stem) == i:
+                self.carrier[stem] = next((m for m in self.mentions[stem] if self.keep[m]), i)
+        for n in {self.chunk_of[i] for i in gone}:
+            self.alive[n] = self.stays(n)
+        return bool(gone)
 
     def skim(self, least: int) -> None:
         """Drop phrases that show next to nothing although they fit: a target is a ceiling, not a size to fill. But no further
@@ -164,7 +184,7 @@ class Choice:
     def worth(self, i: int) -> float:
         word = self.words[i]
         if not word.value:
-            return GLUE * word.cost if self.optional[i] else 0.0
+            return (WALKER if walks(self.words, i) else GLUE) * word.cost if self.optional[i] else 0.0
         return word.value * (1.0 if self.carrier.get(word.stem) == i else REPEATED)
 
     def drop(self, candidate: Candidate) -> None:

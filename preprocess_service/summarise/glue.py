@@ -21,10 +21,18 @@ def optional(words: Sequence[Word], chunk: Chunk) -> Iterator[tuple[int, int]]:
     while i < chunk.last:
         if end := _holder(words, chunk, i) or _light_verb(words, chunk, i):
             yield i, end
+            yield from (
+                (at, at + 1) for at in range(i, end) if words[at].lower in lexicon.PRAISE and not words[at].pinned
+            )
             i = end
             continue
         if _may_go(words, chunk, i):
-            yield _with_its_and(words, chunk, i)
+            first, last = _with_its_and(words, chunk, i)
+            # A subject takes its article along: "The jumps" is no shorter way to say "The fox jumps".
+            yield (
+                first - (i > chunk.first and words[first - 1].lower in lexicon.ARTICLES and _names(words, chunk, i)),
+                last,
+            )
         i += 1
 
 
@@ -56,6 +64,11 @@ def _may_go(words: Sequence[Word], chunk: Chunk, i: int) -> bool:
     if lower.endswith("ly"):
         return lower not in lexicon.TEMPO or word.value < 0.2
     return following is not None and not following.mark and following.lower not in lexicon.FUNCTION
+
+
+def walks(words: Sequence[Word], i: int) -> bool:
+    """Is the word the subject of a clause that ``as`` or ``while`` opens?"""
+    return i > 0 and words[i].lower in SUBJECTS and words[i - 1].lower in OPENERS
 
 
 def _joins_without_comma(before: Word, following: Word) -> bool:
@@ -92,6 +105,12 @@ def _is_known_subject(words: Sequence[Word], chunk: Chunk, i: int) -> bool:
     start += start < i and words[start].lower in lexicon.ARTICLES
     following = words[i + 1].lower
     return i == start and chunk.sentence > 0 and words[i].known and following.endswith(("s", "ed"))
+
+
+def _names(words: Sequence[Word], chunk: Chunk, i: int) -> bool:
+    """Is the word a noun that stands before its verb, and not before another noun?"""
+    followed = i + 1 < chunk.last and not words[i + 1].mark
+    return followed and _is_known_subject(words, chunk, i)
 
 
 def _only_shows(words: Sequence[Word], chunk: Chunk, i: int) -> bool:

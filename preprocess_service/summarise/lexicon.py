@@ -123,7 +123,8 @@ ABSTRACT = _words(
 
 HOLDERS = ABSTRACT | _words(
     """expanse array range series sort kind type collection number amount sea world realm wealth host plethora
-    multitude myriad cascade flurry wave burst shade shades hue tone layers mixture combination backdrop state
+    multitude myriad group groups row rows pair pairs
+    cluster clusters cascade flurry wave burst shade shades hue tone layers mixture combination backdrop state
     act edge edges surface heart midst top side front form forms shape kaleidoscope canvas celebration"""
 )
 """Nouns that, before ``of``, only hold what follows."""

@@ -151,6 +151,8 @@ def _starts_chunk(words: Sequence[Word], i: int, fine: bool) -> bool:
         )
     if word.lower in PARTICLES and before.lower in lexicon.CAMERA:
         return False
+    if word.lower == "of" and before.lower in lexicon.HOLDERS:
+        return False
     if word.lower in STARTERS:
         return before.lower not in STARTERS and before.lower not in lexicon.AUXILIARIES
     if word.lower in ("and", "or"):

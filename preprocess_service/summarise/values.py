@@ -26,7 +26,7 @@ CHARACTER = 0.06
 """Value of one Chinese character, before its clause is weighed."""
 COMMENT = 0.1
 """Factor for a clause that only comments: ``creating a serene atmosphere``."""
-PRAISED = 0.1
+PRAISED = 0.03
 """Factor for a word of praise: wherever it stands, no picture changes with it."""
 HOLLOW = lexicon.FUNCTION | lexicon.META_VERBS | lexicon.ABSTRACT | lexicon.FILLER | lexicon.LIGHT
 KINDS = (
