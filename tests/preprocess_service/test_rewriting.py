@@ -49,7 +49,7 @@ def test_another_rewriter_is_another_key(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize(
     ("text", "english"),
     [
-        ("A red ball rolls over the grass, filmed at a café.", True),
+        ("A red ball rolls over the grass in front of a house, filmed from the tables of a café.", True),
         ("A red ball rolls over the grass in front of a house, filmed from the left. " * 9 + "红", False),
         ("一只红色的小猫在雪地里奔跑。", False),
         ("Ein grüner Käfer läuft über müde Blätter.", False),
