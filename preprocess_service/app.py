@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
 from reelgate.rpc.config import ChannelConfig, ServerConfig
@@ -25,7 +26,14 @@ from .servicer import PreprocessServicer
 from .settings import Settings
 from .worker import Worker
 
+LINE_THREADS = 32
+"""Prompts that wait for BART together: enough that those of about equal length fill a batch."""
+if TYPE_CHECKING:
+    from .summarise.bart import Bart
+
 SERVICE = "reelgate.preprocess.v1.PreprocessService"
+SPARE = 2
+"""Threads of the worker that are left when as many prompts as BART takes are waiting for it: the others go past it."""
 
 
 @dataclass(kw_only=True)
@@ -49,11 +57,22 @@ class App:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
     """The service for as long as the block lasts; it drains when the block ends. Raises ``ValueError`` for bad settings."""
-    lines = load_lines(settings)
+    rewriter = load_rewriter(settings)
+    try:
+        worker = Worker(queue=settings.worker_queue, threads=rewriter.room + SPARE if rewriter else 1)
+        async with serving(settings, load_lines(settings, rewriter), worker) as app:
+            yield app
+    finally:
+        if rewriter:
+            await asyncio.to_thread(rewriter.close)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) -> AsyncIterator[App]:
+    """The service over ``lines``, which stay the caller's; ``worker`` is closed."""
     channel = ChannelConfig(target=settings.generator, token=settings.generator_token or None, attempts=1)
     fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
     generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
-    worker = Worker(queue=settings.worker_queue)
     metrics = Metrics()
     shared = open_shared(settings, metrics)
     ttl = settings.cache_ttl_seconds
@@ -86,13 +105,25 @@ def open_shared(settings: Settings, metrics: Metrics) -> Shared | None:
     return Shared(settings.cache_redis, ttl=settings.cache_ttl_seconds, timeout=timeout, metrics=metrics)
 
 
-def load_lines(settings: Settings) -> dict[str, Line]:
-    """One line a tier. torch is imported only when a BART is configured."""
-    rewriter: Rewriter | None = None
-    if settings.bart:
-        from .summarise.bart import Bart
+def load_rewriter(settings: Settings) -> Bart | None:
+    """BART, warm, where one is configured. ctranslate2 is imported only then, torch only where BART shall run on it."""
+    if not settings.bart:
+        return None
+    from .summarise import bart
 
-        rewriter = Bart(settings.bart, beams=settings.bart_beams)
+    return bart.load(
+        settings.bart,
+        backend=settings.bart_backend,
+        compute=settings.bart_compute,
+        beams=settings.bart_beams,
+        threads=settings.bart_threads,
+        queue=settings.bart_queue,
+        cache=settings.bart_cache,
+    )
+
+
+def load_lines(settings: Settings, rewriter: Rewriter | None = None) -> dict[str, Line]:
+    """One line a tier. Raises ``ValueError`` for settings that name no tokenizer, or a file that is none."""
     if settings.default_tier not in settings.tokenizers:
         raise ValueError(f"no tokenizer is configured for the default tier {settings.default_tier!r}")
     return {tier: Line(tokenizer=tokens.load(path), rewriter=rewriter) for tier, path in settings.tokenizers.items()}

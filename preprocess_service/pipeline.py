@@ -1,6 +1,7 @@
 """The line: clean -> screen -> protect -> summarise -> template -> fit -> fidelity -> count. Pure but for the clock."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -54,9 +55,12 @@ class Line:
     @property
     def versions(self) -> tuple[str, ...]:
         """Of everything here that shapes a prompt; part of every key of the cache."""
-        rewriter = self.rewriter
-        model = getattr(rewriter, "version", type(rewriter).__name__) if rewriter else ""
-        return (LINE_VERSION, self.tokenizer.fingerprint, str(model))
+        return (LINE_VERSION, self.tokenizer.fingerprint, self.rewriter.version if self.rewriter else "")
+
+    @property
+    def version(self) -> str:
+        """What the receipt calls the line: the code's version, and the rewriter's where there is one."""
+        return f"{LINE_VERSION}+{self.rewriter.version}" if self.rewriter else LINE_VERSION
 
     def prepare(self, request: Request) -> Prepared:
         """The prompt that will be sent, and its receipt: never empty, never over the policy's target.
@@ -161,7 +165,7 @@ class Line:
             fidelity=verdict,
             method="+".join(run.methods) or "none",
             notes=tuple(run.notes),
-            line_version=LINE_VERSION,
+            line_version=self.version,
             fingerprint=self.tokenizer.fingerprint,
         )
 
@@ -196,9 +200,11 @@ def narrowed(policy: Policy, ratio: float | None, tokens: int) -> Policy:
 
 
 def rewritable(text: str) -> bool:
-    """English, as far as the alphabet tells: the rewriter knows nothing else."""
+    """English, as far as the letters tell: the rewriter knows nothing else. One letter of another script is too many."""
     letters = [c for c in text if c.isalpha()]
-    return bool(letters) and sum(c.isascii() for c in letters) >= 0.98 * len(letters)
+    others = [c for c in letters if not c.isascii()]
+    few = bool(letters) and len(others) <= 0.02 * len(letters)
+    return few and all(unicodedata.name(c, "").startswith("LATIN") for c in others)
 
 
 def unfaithful(losses: Sequence[fidelity.Loss], policy: Policy) -> FidelityError:

@@ -19,6 +19,9 @@ from .tokens import Tokenizer
 class Rewriter(Protocol):
     """A summariser that writes its own words; English only."""
 
+    version: str
+    """Part of the line's version: equal versions write equal texts."""
+
     def shorten(self, text: str, ratio: float) -> str:
         """``text`` in about ``ratio`` of its tokens. May raise anything; the line then goes on without."""
 

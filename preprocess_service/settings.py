@@ -35,7 +35,17 @@ class Settings(BaseSettings):
     """What stuffing, gibberish and obfuscation lead to: signals in the receipt, a warning too, or PROMPT_REJECTED."""
     bart: str = ""
     """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
+    bart_backend: Literal["ctranslate2", "transformers"] = "ctranslate2"
+    """What runs it, for the life of the process. A checkpoint is converted for CTranslate2 once, on its first start."""
+    bart_compute: Literal["int8", "float32"] = "int8"
+    """Precision under CTranslate2."""
     bart_beams: Annotated[int, Field(ge=1, le=16)] = 4
+    bart_threads: Annotated[int, Field(ge=0)] = 0
+    """Threads of BART; 0: one a core."""
+    bart_queue: Annotated[int, Field(ge=1)] = 16
+    """Prompts that may wait for BART; any more are shortened without it, which their receipts say (``rewriter_failed``)."""
+    bart_cache: Path | None = None
+    """Folder of converted checkpoints; unset: ``reelgate/bart`` in the user's cache folder."""
     cache_megabytes: Annotated[int, Field(ge=0)] = 64
     """Room for frequent prompts in this process; 0 keeps none."""
     cache_ttl_seconds: Annotated[float, Field(gt=0)] = 3600.0
@@ -46,7 +56,7 @@ class Settings(BaseSettings):
     metrics_address: str = ""
     """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9464``; empty: not served."""
     worker_queue: Annotated[int, Field(ge=1)] = 64
-    """Long prompts (and all, with BART) that may wait for the one worker before callers are told to come back."""
+    """Long prompts (and all, with BART) that may be in the worker's hands before callers are told to come back."""
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0
     """Pause between looks at the generator while it cannot be reached."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0

@@ -1,4 +1,4 @@
-"""Where slow prompts are prepared: one thread beside the event loop, with a queue that ends."""
+"""Where slow prompts are prepared: threads beside the event loop, with a queue that ends."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ INLINE_MAX = 2_000
 
 
 class Worker:
-    """Prepares prompts: short ones at once, long ones and all of a line with a model in its thread, one after another."""
+    """Prepares prompts: short ones at once, long ones and all of a line with a model in its threads.
 
-    def __init__(self, *, queue: int) -> None:
+    With one thread they go one after another; a model wants several, which wait for it together and share its batches.
+    """
+
+    def __init__(self, *, queue: int, threads: int = 1) -> None:
         self._queue = queue
         self._waiting = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="line")
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="line")
 
     async def open(self, line: Line, request: Request, lexicon: Lexicon) -> Opened:
         """As ``Line.open``. Raises ``QueueFullError`` when too many wait."""
@@ -43,13 +46,13 @@ class Worker:
             raise QueueFullError("too many prompts wait to be prepared")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, stage, request)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, stage, request)
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Drop what waits and let the thread end."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Drop what waits and let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _size(request: Request) -> int:
