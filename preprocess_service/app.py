@@ -19,7 +19,7 @@ from .cache import PromptCache
 from .cache_redis import Shared
 from .generator import Generator
 from .metrics import Metrics, exposed
-from .pipeline import Line
+from .pipeline import Line, Similarity
 from .preparer import Preparer
 from .run import Rewriter
 from .servicer import PreprocessServicer
@@ -122,11 +122,24 @@ def load_rewriter(settings: Settings) -> Bart | None:
     )
 
 
+def load_similarity(settings: Settings) -> Similarity | None:
+    """The sentence encoder, where one is configured. Raises ``ValueError`` where it is not to be had."""
+    if not settings.semantic:
+        return None
+    from . import semantic
+
+    return semantic.load(settings.semantic, cache=settings.bart_cache)
+
+
 def load_lines(settings: Settings, rewriter: Rewriter | None = None) -> dict[str, Line]:
     """One line a tier. Raises ``ValueError`` for settings that name no tokenizer, or a file that is none."""
     if settings.default_tier not in settings.tokenizers:
         raise ValueError(f"no tokenizer is configured for the default tier {settings.default_tier!r}")
-    return {tier: Line(tokenizer=tokens.load(path), rewriter=rewriter) for tier, path in settings.tokenizers.items()}
+    similarity = load_similarity(settings)
+    return {
+        tier: Line(tokenizer=tokens.load(path), rewriter=rewriter, similarity=similarity)
+        for tier, path in settings.tokenizers.items()
+    }
 
 
 async def main(settings: Settings) -> None:

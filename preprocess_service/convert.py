@@ -89,6 +89,7 @@ def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult = pb.CACHE_RES
             passed=receipt.fidelity.verdict is not Verdict.BELOW_FLOOR,
             reasons=receipt.fidelity.reasons,
             rung=RUNGS.get(last, last),
+            semantic=receipt.fidelity.semantic,
         ),
         compressor=COMPRESSORS[last],
         deep_compression="deep_compression" in receipt.notes,

@@ -225,6 +225,8 @@ class Fidelity:
     verdict: Verdict
     score: float
     reasons: tuple[str, ...] = ()
+    semantic: float | None = None
+    """Likeness in meaning, -1 to 1, where a model is set (semantic.py). A signal for people, part of no verdict."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

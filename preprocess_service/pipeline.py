@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from reelgate.rpc.errors import (
     FidelityError,
@@ -45,17 +46,28 @@ RATIO_MIN = 0.1
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Similarity(Protocol):
+    """Tells how alike two texts are (semantic.py)."""
+
+    version: str
+
+    def score(self, before: str, after: str) -> float:
+        """-1 to 1."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """The stages with what they need of the world: a tokenizer, and a rewriter where one is configured."""
 
     tokenizer: Tokenizer
     rewriter: Rewriter | None = None
+    similarity: Similarity | None = None
 
     @property
     def versions(self) -> tuple[str, ...]:
         """Of everything here that shapes a prompt; part of every key of the cache."""
-        return (LINE_VERSION, self.tokenizer.fingerprint, self.rewriter.version if self.rewriter else "")
+        scorer = self.similarity.version if self.similarity else ""
+        return (LINE_VERSION, self.tokenizer.fingerprint, self.rewriter.version if self.rewriter else "", scorer)
 
     @property
     def version(self) -> str:
@@ -120,6 +132,8 @@ class Line:
         verdict, losses = fidelity.assess(request.text, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
             raise unfaithful(losses, policy)
+        if self.similarity and run.lossy and rewritable(request.text):
+            verdict = replace(verdict, semantic=round(self.similarity.score(request.text, run.prompt.text), 4))
         negative = self._negative(request)
         return Prepared(
             prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, verdict, negative)

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Prompts that may wait for BART; any more are shortened without it, which their receipts say (``rewriter_failed``)."""
     bart_cache: Path | None = None
     """Folder of converted checkpoints; unset: ``reelgate/bart`` in the user's cache folder."""
+    semantic: str = ""
+    """A sentence encoder that tells how near a shortened prompt is: a folder, or ``all-MiniLM-L6-v2`` of the extra ``semantic``."""
     cache_megabytes: Annotated[int, Field(ge=0)] = 64
     """Room for frequent prompts in this process; 0 keeps none."""
     cache_ttl_seconds: Annotated[float, Field(gt=0)] = 3600.0

@@ -37,7 +37,7 @@ class Worker:
 
     async def shorten(self, line: Line, request: Request) -> Prepared:
         """As ``Line.shorten``. Raises ``QueueFullError`` when too many wait."""
-        return await self._run(line.shorten, request, slow=line.rewriter is not None)
+        return await self._run(line.shorten, request, slow=line.rewriter is not None or line.similarity is not None)
 
     async def _run(self, stage: Callable[[Request], T], request: Request, *, slow: bool) -> T:
         if not slow and _size(request) <= INLINE_MAX:

@@ -145,6 +145,7 @@ def receipt(m: pb.Receipt) -> v.Receipt:
         ),
         faithful=m.fidelity.passed,
         fidelity_reasons=tuple(m.fidelity.reasons),
+        semantic=m.fidelity.semantic if m.fidelity.HasField("semantic") else None,
         rung=m.fidelity.rung,
         compressor=pb.Compressor.Name(m.compressor).removeprefix("COMPRESSOR_").lower(),
         deep_compression=m.deep_compression,

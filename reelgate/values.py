@@ -130,6 +130,7 @@ class Receipt:
     protected_terms: tuple[ProtectedTerm, ...]
     faithful: bool
     fidelity_reasons: tuple[str, ...]
+    semantic: float | None
     rung: str
     compressor: str
     deep_compression: bool

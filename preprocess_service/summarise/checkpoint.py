@@ -121,7 +121,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _convert(source: Path, target: Path, compute: str) -> None:
-    log.info("converting the BART checkpoint in %s for CTranslate2 (%s), once", source, compute)
+    log.info("converting the checkpoint in %s for CTranslate2 (%s), once", source, compute)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         root = str(Path(__file__).resolve().parents[2])
@@ -132,7 +132,7 @@ def _convert(source: Path, target: Path, compute: str) -> None:
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ValueError(f"the BART checkpoint in {source} could not be converted: {last}")
+            raise ValueError(f"the checkpoint in {source} could not be converted: {last}")
         shutil.rmtree(target, ignore_errors=True)
         made.replace(target)
     finally:

@@ -1,4 +1,5 @@
-"""The process that turns a BART checkpoint into CTranslate2's form. The only place that converts, and with torch.
+"""The process that turns a checkpoint (BART, or BERT for semantic.py) into CTranslate2's form. The only place that converts, and
+with torch.
 
 python -m preprocess_service.summarise.converting SOURCE TARGET COMPUTE
 """
@@ -22,9 +23,32 @@ def convert(source: Path, target: Path, compute: str) -> None:
     """Write the model, its tokenizer.json and its facts into ``target``, an empty folder. Raises what the libraries raise."""
     converters: Any = importlib.import_module("ctranslate2.converters")
     transformers: Any = importlib.import_module("transformers")
+    if json.loads((source / "config.json").read_text("utf-8"))["model_type"] == "bert":
+        _convert_bert(converters.TransformersConverter, source, target, compute)
+        facts: dict[str, Any] = {}
+    else:
+        facts = dataclasses.asdict(_convert_bart(converters.TransformersConverter, source, target, compute))
+    transformers.AutoTokenizer.from_pretrained(str(source)).backend_tokenizer.save(str(target / "tokenizer.json"))
+    (target / FACTS).write_text(json.dumps(facts), "utf-8")
+
+
+def _convert_bert(parent: Any, source: Path, target: Path, compute: str) -> None:
+    class Converter(parent):  # type: ignore[misc]
+        """As its parent, but for a key that newer configurations lack."""
+
+        def load_model(self, model_class: Any, name: str, **options: Any) -> Any:
+            model = super().load_model(model_class, name, **options)
+            if not hasattr(model.config, "position_embedding_type"):
+                model.config.position_embedding_type = "absolute"
+            return model
+
+    Converter(str(source)).convert(str(target), quantization=compute, force=True)
+
+
+def _convert_bart(parent: Any, source: Path, target: Path, compute: str) -> Facts:
     noted: list[Facts] = []
 
-    class Converter(converters.TransformersConverter):  # type: ignore[misc]
+    class Converter(parent):  # type: ignore[misc]
         """As its parent, but for keys that are absent, and for a tokenizer with fewer words than the model."""
 
         def load_model(self, model_class: Any, name: str, **options: Any) -> Any:
@@ -42,8 +66,7 @@ def convert(source: Path, target: Path, compute: str) -> None:
             return tokenizer
 
     Converter(str(source)).convert(str(target), quantization=compute, force=True)
-    transformers.AutoTokenizer.from_pretrained(str(source)).backend_tokenizer.save(str(target / "tokenizer.json"))
-    (target / FACTS).write_text(json.dumps(dataclasses.asdict(noted[0])), "utf-8")
+    return noted[0]
 
 
 if __name__ == "__main__":

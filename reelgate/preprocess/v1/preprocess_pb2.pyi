@@ -243,14 +243,16 @@ class ProtectedTerm(_message.Message):
     def __init__(self, term: _Optional[str] = ..., source: _Optional[str] = ..., survived: _Optional[bool] = ...) -> None: ...
 
 class Fidelity(_message.Message):
-    __slots__ = ("passed", "reasons", "rung")
+    __slots__ = ("passed", "reasons", "rung", "semantic")
     PASSED_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     RUNG_FIELD_NUMBER: _ClassVar[int]
+    SEMANTIC_FIELD_NUMBER: _ClassVar[int]
     passed: bool
     reasons: _containers.RepeatedScalarFieldContainer[str]
     rung: str
-    def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ..., rung: _Optional[str] = ...) -> None: ...
+    semantic: float
+    def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ..., rung: _Optional[str] = ..., semantic: _Optional[float] = ...) -> None: ...
 
 class CostEstimate(_message.Message):
     __slots__ = ("tokens", "device_ms_p50", "device_ms_p95")
