@@ -30,6 +30,8 @@ class Bart:
         self._model = transformers.BartForConditionalGeneration.from_pretrained(name_or_path).eval()
         self._inference = torch.inference_mode
         self._beams = beams
+        # Of the checkpoint: 3 for bart-large-cnn, which loops otherwise; 0 for one that copies, and must repeat a name.
+        self._ngram = int(self._model.generation_config.no_repeat_ngram_size or 0)
         self._turn = threading.Lock()
 
     def shorten(self, text: str, ratio: float) -> str:
@@ -52,7 +54,7 @@ class Bart:
                 min_length=shortest,
                 max_length=longest,
                 length_penalty=1.0,
-                no_repeat_ngram_size=3,
+                no_repeat_ngram_size=self._ngram,
                 early_stopping=True,
             )
             return [int(token) for token in made[0]]
