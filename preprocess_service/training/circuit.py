@@ -8,14 +8,16 @@ and training goes on from them with all weights free.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 LOOK_PLACE, LOOK_WORD, NOTE, COPY = 2.5, 2.0, 1.0, 2.0
 """Sizes of the maps: how sharply a place and a word are looked for, how strongly the word before is noted, the found one copied."""
 
 
-def incline(attend_before: nn.Module, attend_source: nn.Module, rotation: Tensor, place: int, heads: int) -> None:
+def incline(attend_before: Any, attend_source: Any, rotation: Tensor, place: int, heads: int) -> None:
     """Write the circuit into the encoder's first self-attention and a cross-attention of the decoder.
 
     ``rotation`` (place, place) turns the place code of a token into that of the token before. The first ``place`` dimensions

@@ -6,9 +6,15 @@ from random import Random
 
 from .words import DEEDS, LOOKS, MOVES, NAMES, RARE, WORDS
 
-ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p ph pl pr qu r s sc sh sk sl sm sn sp st str sw t th tr v w wh x y z".split()
+ONSETS = """b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p ph pl pr qu r s
+sc sh sk sl sm sn sp st str sw t th tr v w wh x y z""".split()
 VOWELS = "a e i o u a e i o u ai au ea ee ei ia ie io oa oo ou y".split()
-CODAS = ["", "", "", *"b ck d ft g k l ld ll lm ln m mp n nd ng nk nt p r rd rk rl rm rn rt s sh sk sp ss st t th x z".split()]
+CODAS = [
+    "",
+    "",
+    "",
+    *"b ck d ft g k l ld ll lm ln m mp n nd ng nk nt p r rd rk rl rm rn rt s sh sk sp ss st t th x z".split(),
+]
 ENDINGS = (*("er", "y", "ian", "ium", "ist", "ette", "le", "ow", "ine", "ock", "aria", "on", "o", "a"), *[""] * 10)
 NUMBERS = "two three four five six seven eight nine ten eleven twelve fifteen twenty thirty fifty hundred".split()
 DOUBLED = frozenset("bdgklmnprtvz")
@@ -59,7 +65,9 @@ def look(random: Random) -> str:
         return random.choice(LOOKS)
     if chance < 0.75:
         return word(random) + random.choice(("", "ish", "ic", "al", "ous", "y", "ed"))
-    return f"{random.choice(WORDS)}-{random.choice(('like', 'shaped', 'colored', 'covered', 'filled', ing(verb(random))))}"
+    return (
+        f"{random.choice(WORDS)}-{random.choice(('like', 'shaped', 'colored', 'covered', 'filled', ing(verb(random))))}"
+    )
 
 
 def number(random: Random) -> str:

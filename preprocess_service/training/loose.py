@@ -23,7 +23,9 @@ def content(random: Random) -> str:
     if chance < 0.63:
         return random.choice(LOOKING)
     if chance < 0.76:
-        form = random.choice((invent.third, invent.ing, invent.past, lambda w: w, lambda w: w + "'s", lambda w: w + "ly"))
+        form = random.choice(
+            (invent.third, invent.ing, invent.past, lambda w: w, lambda w: w + "'s", lambda w: w + "ly")
+        )
         return form(random.choice(WORDS) if random.random() < 0.8 else invent.word(random))
     if chance < 0.8:
         return f"{random.choice(COMMON)}-{random.choice(WORDS)}"
@@ -55,6 +57,15 @@ def loose(random: Random) -> str:
             parts.append("{<manner>}")
         elif chance < 0.19:
             parts.append("{, <praising>,}")
-    parts[-1] += random.choice(("", "", "{, <praising>}", "{, <praising>}", "[, <trailing>]", "[, " + " ".join(content(random) for _ in range(4)) + "]"))
+    parts[-1] += random.choice(
+        (
+            "",
+            "",
+            "{, <praising>}",
+            "{, <praising>}",
+            "[, <trailing>]",
+            "[, " + " ".join(content(random) for _ in range(4)) + "]",
+        )
+    )
     opening = "{<opening> }" if random.random() < 0.12 else "{<hedge> }" if random.random() < 0.1 else ""
     return opening + " ".join(parts)

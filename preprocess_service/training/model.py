@@ -87,4 +87,6 @@ def rates() -> Tensor:
 def step_back() -> Tensor:
     """(PLACE, PLACE): turns the sinusoids of a position into those of the one before."""
     cos, sin = rates().cos(), rates().sin()
-    return torch.block_diag(*(torch.stack([torch.stack([c, s]), torch.stack([-s, c])]) for c, s in zip(cos, sin, strict=True)))
+    return torch.block_diag(
+        *(torch.stack([torch.stack([c, s]), torch.stack([-s, c])]) for c, s in zip(cos, sin, strict=True))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -30,7 +31,9 @@ def pair(random: Random, sentences: int) -> Pair:
     """A scene of so many sentences, filler sentences between them not counted."""
     being = write("<being>", RULES, random)
     rules = {**RULES, "ref": (being.removeprefix("a "),)}
-    rules["main"] = [rule.replace("<who> ", f"<art> {being} ") if random.random() < 0.7 else rule for rule in RULES["main"]]  # type: ignore[union-attr]
+    rules["main"] = [
+        rule.replace("<who> ", f"<art> {being} ") if random.random() < 0.7 else rule for rule in rules_of("main")
+    ]
     rules["art"] = ("a", "a {<praise> }", "a <look>", "a <colour>", "a <look> {and <praise> }<colour>", "one", "the")
     kinds = [random.choice(("main", "main", "loose"))] + [random.choice(BESIDE) for _ in range(sentences - 1)]
     if sentences > 1 and random.random() < 0.7:
@@ -39,6 +42,14 @@ def pair(random: Random, sentences: int) -> Pair:
     if random.random() < 0.05:
         lines = [line.lower() for line in lines]
     return sides(lines, rules, random)
+
+
+def rules_of(symbol: str) -> Sequence[str]:
+    """The texts that may stand for a symbol. Raises ``TypeError`` for one that is made by a function."""
+    rule = RULES[symbol]
+    if callable(rule):
+        raise TypeError(f"{symbol} is made by a function")
+    return rule
 
 
 def sides(lines: list[str], rules: dict[str, Rule], random: Random) -> Pair:
@@ -59,6 +70,16 @@ def sides(lines: list[str], rules: dict[str, Rule], random: Random) -> Pair:
 
 def words(random: Random, count: int) -> Pair:
     """A row of unrelated words, numbers and quotations, the same on both sides."""
-    makers = (invent.word, invent.name, invent.noun, lambda r: r.choice(WORDS), content, content, content, invent.number, invent.quotation)
+    makers = (
+        invent.word,
+        invent.name,
+        invent.noun,
+        lambda r: r.choice(WORDS),
+        content,
+        content,
+        content,
+        invent.number,
+        invent.quotation,
+    )
     row = " ".join(random.choice(makers)(random) + random.choice(("", "", "", ",", ".")) for _ in range(count))
     return Pair(verbose=row, terse=row)
