@@ -1,6 +1,6 @@
 """Trains the embedded BART on one CPU thread: resumable, its state in the user's cache folder.
 
-python -m preprocess_service.training.train --steps 2200
+python -m preprocess_service.training.train --steps 1300
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def train(steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=2_200)
+    parser.add_argument("--steps", type=int, default=1_300)
     torch.set_num_threads(1)
     train(parser.parse_args().steps)
 
