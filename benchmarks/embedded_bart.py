@@ -27,7 +27,7 @@ from preprocess_service.protect import Protector
 from preprocess_service.run import Rewriter
 from preprocess_service.settings import Settings, embedded_bart
 
-ROWS, QUICK_ROWS = 300, 24
+ROWS, QUICK_ROWS = 150, 24
 LONG = 64
 """Only prompts of more tokens are shortened at all under the default policy."""
 MOST_BYTES = 8e6
@@ -42,6 +42,11 @@ class Watched:
     inner: Rewriter
     made: dict[tuple[str, float], str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
+
+    @property
+    def version(self) -> str:
+        """Of the model, where it has one."""
+        return str(getattr(self.inner, "version", ""))
 
     def shorten(self, text: str, ratio: float) -> str:
         key = (text, ratio)

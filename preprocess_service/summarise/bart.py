@@ -30,7 +30,7 @@ class Bart:
         self._model = transformers.BartForConditionalGeneration.from_pretrained(name_or_path).eval()
         self._inference = torch.inference_mode
         self._beams = beams
-        # Of the checkpoint: 3 for bart-large-cnn, which loops otherwise; 0 for one that copies, and must repeat a name.
+        # Of the checkpoint: 3 for bart-large-cnn, which loops otherwise; more for one that copies, and must repeat a name.
         self._ngram = int(self._model.generation_config.no_repeat_ngram_size or 0)
         self._turn = threading.Lock()
 

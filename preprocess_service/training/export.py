@@ -18,6 +18,8 @@ from .train import SAVED
 
 FOLDER = Path(__file__).parents[1] / "models" / "bart"
 MOST_BYTES = 8_000_000
+REPEATED = 6
+"""Tokens in a row that decoding does not write twice: a name of up to five pieces may come again, a whole clause may not."""
 
 
 def export(folder: Path) -> int:
@@ -27,7 +29,6 @@ def export(folder: Path) -> int:
         raise SystemExit("no trained model: run preprocess_service.training.train first")
     model = build()
     model.load_state_dict(saved["model"])
-    # A copying model must be free to repeat a word; limits of repetition are for models that loop.
     model.generation_config = GenerationConfig(
         bos_token_id=START,
         pad_token_id=PAD,
@@ -35,7 +36,7 @@ def export(folder: Path) -> int:
         decoder_start_token_id=END,
         forced_bos_token_id=START,
         forced_eos_token_id=END,
-        no_repeat_ngram_size=0,
+        no_repeat_ngram_size=REPEATED,
     )
     model.to(torch.float16).save_pretrained(folder)
     config = folder / "config.json"
@@ -43,6 +44,8 @@ def export(folder: Path) -> int:
     config.write_text(config.read_text("utf-8").replace('"dtype": "float16"', '"dtype": "float32"'), "utf-8")
     tokenizer = BartTokenizerFast.from_pretrained(state.folder() / TOKENIZER, model_max_length=POSITIONS)
     tokenizer.save_pretrained(folder)
+    for file in folder.iterdir():
+        file.chmod(0o644)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > MOST_BYTES:
         raise SystemExit(f"{size} bytes are more than {MOST_BYTES}")
