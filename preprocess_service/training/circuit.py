@@ -2,7 +2,7 @@
 
 Copying by attention takes two steps (Olsson et al. 2022, "In-context learning and induction heads"): every token of the source
 notes which token stands before it, and the decoder looks for the token that notes the one written last. From random matrices
-neither was learned in a hundred thousand examples, which is all that one CPU thread has time for; so both are put there, softly,
+neither was learned in 48,000 short examples, and one CPU thread has no time for many more; so both are put there, softly,
 and training goes on from them with all weights free.
 """
 
