@@ -4,13 +4,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def embedded_tokenizer() -> Path:
     """The tokenizer of the embedded tier, which lies in the package."""
     return Path(str(files("preprocess_service"))) / "data" / "embedded" / "spiece.model"
+
+
+def embedded_bart() -> Path:
+    """The small BART that lies in the package; see its README.md."""
+    return Path(str(files("preprocess_service"))) / "models" / "bart"
 
 
 class Settings(BaseSettings):
@@ -34,7 +39,7 @@ class Settings(BaseSettings):
     screening: Literal["observe", "flag", "reject"] = "flag"
     """What stuffing, gibberish and obfuscation lead to: signals in the receipt, a warning too, or PROMPT_REJECTED."""
     bart: str = ""
-    """Folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
+    """``embedded``, or folder or hub name of a BART checkpoint; empty: prompts are shortened without a model."""
     bart_backend: Literal["ctranslate2", "transformers"] = "ctranslate2"
     """What runs it, for the life of the process. A checkpoint is converted for CTranslate2 once, on its first start."""
     bart_compute: Literal["int8", "float32"] = "int8"
@@ -62,3 +67,8 @@ class Settings(BaseSettings):
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0
     """Pause between looks at the generator while it cannot be reached."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+    @field_validator("bart")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        return str(embedded_bart()) if value == "embedded" else value

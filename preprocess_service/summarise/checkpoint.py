@@ -28,19 +28,23 @@ log = logging.getLogger(__name__)
 FACTS = "reelgate.json"
 """What the runtime must know beside CTranslate2's own files; see ``Facts``."""
 SUFFIXES = (".json", ".txt", ".safetensors", ".bin", ".model")
+FORM = 2
+"""Changes when what the converter writes does."""
 DIGITS = 16
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Of one checkpoint: ids of marks, and ``window``, the tokens that it reads. ``first`` opens every output, where not None."""
+    """Of one checkpoint: ids of marks, and ``window``, the tokens that it reads. ``first`` opens every output, where not None.
+    ``no_repeat``: tokens in a row that may not come twice, 0 for no such rule."""
 
     window: int
     start: int
     end: int
     pad: int
     first: int | None
+    no_repeat: int
 
     @classmethod
     def of(cls, config: Any, generation: Any) -> Facts:
@@ -55,6 +59,8 @@ class Facts:
             end=int(config.eos_token_id),
             pad=int(config.pad_token_id),
             first=None if first is None else int(first),
+            # bart-large-cnn says 3, and loops otherwise; a model that copies says more, since it must repeat a name.
+            no_repeat=int(getattr(generation, "no_repeat_ngram_size", None) or 0),
         )
 
 
@@ -98,7 +104,7 @@ def converted(source: Path, compute: str, cache: Path) -> Path:
     Raises ``ValueError`` for a checkpoint that cannot be converted, and where torch and transformers are not installed.
     """
     runtime = importlib.metadata.version("ctranslate2")
-    target = cache / f"{digest(source)[:DIGITS]}-{compute}-ct2-{runtime}"
+    target = cache / f"{digest(source)[:DIGITS]}-{compute}-ct2-{runtime}-{FORM}"
     if not (target / FACTS).is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache / f".{target.name}.lock"):

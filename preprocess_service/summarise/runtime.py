@@ -1,6 +1,6 @@
 """What writes BART's tokens: CTranslate2, or transformers, which is also the oracle that CTranslate2 is tested against.
 
-Both follow the same rules: no sampling, no three tokens twice, scores normalised by length and after the rules have struck
+Both follow the same rules: no sampling, no repeats that the checkpoint forbids, scores normalised by length and after the rules struck
 tokens out, an output of ``shortest..longest`` tokens without marks. In fp32 their outputs are equal.
 """
 
@@ -18,8 +18,6 @@ import tokenizers
 from . import checkpoint
 from .checkpoint import Facts
 
-NO_REPEAT = 3
-"""Tokens in a row that may not come twice."""
 Ids = list[int]
 
 
@@ -60,7 +58,7 @@ class CTranslate2:
             target_prefix=None if first is None else [[self._words[first]]] * len(rows),
             beam_size=self._beams,
             length_penalty=1.0,
-            no_repeat_ngram_size=NO_REPEAT,
+            no_repeat_ngram_size=self.facts.no_repeat,
             min_decoding_length=shortest + lead,
             max_decoding_length=longest + lead,
             max_input_length=0,
@@ -101,7 +99,7 @@ class Transformers:
                 min_length=shortest + lead,
                 max_length=longest + lead,
                 length_penalty=1.0,
-                no_repeat_ngram_size=NO_REPEAT,
+                no_repeat_ngram_size=self.facts.no_repeat,
                 early_stopping=self._beams > 1,
                 renormalize_logits=True,
                 forced_bos_token_id=facts.first,

@@ -1,0 +1,431 @@
+"""What is seen: rules for subjects, deeds, places, light, camera and style. What is filler lies in filler.py."""
+
+from __future__ import annotations
+
+from random import Random
+
+from . import invent
+from .grammar import Rule
+from .words import ANIMALS, COLOURS, DEEDS, LOOKS, MATERIALS, MOVES, PEOPLE, PLACES, THINGS, VEHICLES
+
+NEW = 0.3
+"""Share of nouns, verbs and adjectives that are rare or new."""
+
+
+def listed(words: list[str], other: Rule, share: float = NEW) -> Rule:
+    """One of the words, or in a share of the cases what ``other`` makes."""
+
+    def pick(random: Random) -> str:
+        if random.random() >= share:
+            return random.choice(words)
+        return other(random) if callable(other) else random.choice(other)
+
+    return pick
+
+
+def formed(form: str) -> Rule:
+    """A verb without an object, in a form."""
+    make = {"third": invent.third, "ing": invent.ing}[form]
+    return lambda random: make(random.choice(MOVES) if random.random() > NEW else invent.verb(random))
+
+
+def doing(form: str) -> Rule:
+    """A verb with an object, in a form."""
+    make = {"third": invent.third, "ing": invent.ing}[form]
+    return lambda random: make(random.choice(DEEDS) if random.random() > NEW else invent.verb(random))
+
+
+SCENE_RULES: dict[str, Rule] = {
+    "person": listed(PEOPLE, invent.noun, 0.15),
+    "animal": listed(ANIMALS, invent.noun, 0.15),
+    "thing": listed(THINGS, invent.noun),
+    "things": lambda random: invent.third(
+        random.choice(THINGS + ANIMALS) if random.random() > NEW else invent.noun(random)
+    ),
+    "vehicle": listed(VEHICLES, invent.noun, 0.2),
+    "place": listed(PLACES, invent.noun),
+    "colour": listed(COLOURS, invent.look, 0.1),
+    "material": listed(MATERIALS, invent.look, 0.2),
+    "look": listed(LOOKS, invent.look),
+    "name": invent.name,
+    "number": invent.number,
+    "quote": invent.quotation,
+    "moves": formed("third"),
+    "moving": formed("ing"),
+    "does": doing("third"),
+    "doing": doing("ing"),
+    "done": lambda random: invent.past(random.choice(DEEDS) if random.random() > NEW else invent.verb(random)),
+    "adverb": (
+        "slowly",
+        "quickly",
+        "steadily",
+        "carefully",
+        "suddenly",
+        "backwards",
+        "forward",
+        "upside down",
+        "together",
+    ),
+    "being": ("<person>", "<animal>", "<person>", "<animal>", "<vehicle>", "<thing>", "<name>"),
+    "who": (
+        *(
+            "a <look> <being>",
+            "a {<praise> }<being>",
+            "a <colour> <being>",
+            "a <look> <colour> <being>",
+            "<name>, a <look> <person>",
+        ),
+        *(
+            "<number> <things>",
+            "a {<praise>, }<look> <being>",
+            "<number> <look> <things>",
+            "a <being> named <name>",
+            "<name>",
+        ),
+        *(
+            "a group of <number> <things>",
+            "a <being> and a <being>",
+            "a <being>[ with <with>]",
+            "a {<praise> }<colour> <vehicle>",
+        ),
+        *("a <material> <thing>", "the <name> <thing>", "a {single }<being>", "a <being> in a <colour> <thing>"),
+    ),
+    "with": (
+        *(
+            "<colour> <things>",
+            "a <look> <thing>",
+            "<look> <colour> hair",
+            "<colour> eyes",
+            "a <colour> beard",
+            "<number> <things>",
+        ),
+        *(
+            "a <material> <thing>",
+            "long {flowing }<colour> fur",
+            "<colour> and <colour> stripes",
+            "a <thing> on the <thing>",
+        ),
+    ),
+    "side": (
+        "left",
+        "right",
+        "left side",
+        "right side",
+        "top",
+        "bottom",
+        "far left",
+        "far right",
+        "centre",
+        "front",
+        "back",
+    ),
+    "way": (
+        *(
+            "to the left",
+            "to the right",
+            "from left to right",
+            "from right to left",
+            "upwards",
+            "downwards",
+            "towards the camera",
+        ),
+        *(
+            "away from the camera",
+            "towards the <place>",
+            "into the <place>",
+            "around the <thing>",
+            "clockwise",
+            "past the <thing>",
+        ),
+        *(
+            "through the <place>",
+            "across the <place>",
+            "along the <place>",
+            "over the <thing>",
+            "up the <thing>",
+            "out of the <place>",
+        ),
+    ),
+    "where": (
+        *(
+            "in a <look> <place>",
+            "on a <material> <thing>",
+            "in the middle of a <place>",
+            "at the <place>",
+            "near a <look> <thing>",
+        ),
+        *(
+            "next to a <thing>",
+            "under a <colour> <thing>",
+            "in front of a <material> <place>",
+            "behind the <thing>",
+            "in <name>",
+        ),
+        *(
+            "on the <side> of a <thing>",
+            "in a {<praise> }<place>",
+            "between a <thing> and a <thing>",
+            "on top of a <thing>",
+        ),
+        *(
+            "by the <place>",
+            "inside a <look> <place>",
+            "above the <place>",
+            "at the <name> <place>",
+            "against a <colour> <place>",
+        ),
+    ),
+    "act": (
+        *(
+            "<moves> <where>",
+            "{<manner> }<moves> <way>",
+            "<does> a <thing> <where>",
+            "is <moving> <where>",
+            "is <doing> a <look> <thing>",
+        ),
+        *(
+            "<moves> {<manner> }<way>",
+            "sits <where>, <doing> a <thing>",
+            "stands <where>{, <wrapped>}",
+            "<does> the <thing> <adverb>",
+        ),
+        *(
+            "<does> a <colour> <thing> with a <thing>",
+            "<moves> and <moves> <where>",
+            "<moves>, then <moves> <way>",
+            "rests <where>",
+        ),
+        *(
+            "{<manner> }<does> <number> <things>",
+            "begins to <plain> <way>",
+            "is <done> by a <look> <being>",
+            "<adverb> <moves> <way>",
+        ),
+    ),
+    "plain": lambda random: invent.verb(random),
+    "hour": (
+        "at dawn",
+        "at dusk",
+        "at night",
+        "at noon",
+        "at sunset",
+        "at sunrise",
+        "in the morning",
+        "in winter",
+        "in summer rain",
+    ),
+    "main": (
+        *(
+            "<who> <act>",
+            "<who> <act> <hour>",
+            "<who> <act>[, <trailing>]",
+            "<who> <act>{, <praising>}",
+            "<where>, <who> <act>",
+        ),
+        *(
+            "{<opening> }<who> <act>",
+            "{<opening> }<who> <act>",
+            "{<opening> }<who> <act>[, <trailing>]",
+            "{<hedge> }<who> <act>",
+        ),
+        *(
+            "a <shot> of <who>, <moving> <where>",
+            "{<opening> }<who> that <act>",
+            "<style>, <who> <act>",
+            "<place>, {<praise>, }<who> <act>",
+        ),
+    ),
+    "trailing": (
+        *(
+            "its <thing> <moving> <way>",
+            "<doing> a <thing>",
+            "wearing a <colour> <thing>",
+            "with <with>",
+            "surrounded by <things>",
+        ),
+        *(
+            "their <things> <moving>",
+            "covered in <colour> <things>",
+            "{<manner> }<moving> <way>",
+            "<colour> <things> <where>",
+        ),
+    ),
+    "more": (
+        *(
+            "the <ref> wears a <colour> <thing> and <material> <things>",
+            "the <ref> has <with>[ and <with>]",
+            "the <ref> <act>",
+        ),
+        *(
+            "{<hedge> }the <ref> <act>",
+            "{as <moment>, }the <ref> <act>",
+            "its <thing> is <colour>{, <praising>}",
+            "<who> <act>[, <trailing>]",
+        ),
+        *(
+            "the <ref>'s <look> <thing> <act>",
+            "they {<manner> }<act>",
+            "on the <side>, <who> <act>",
+            "<number> <things> <act>",
+        ),
+        *(
+            "dressed in a <colour> <thing>, the <ref> <act>",
+            "a sign reads <quote>",
+            "the <thing> says <quote> in <colour> letters",
+        ),
+        *(
+            "there is no <thing> <where>",
+            "no <person> is visible",
+            "the <ref> does not <plain>",
+            "nobody <does> the <thing>",
+        ),
+        *(
+            "{<tellingly>, }<who> <act>, <trailing>",
+            "then <who> <act>",
+            "after that, the <ref> <act>",
+            "finally, the <ref> <act>",
+        ),
+        *(
+            "the <ref> never <moves> without its <thing>",
+            "{the <ref>'s every movement <speaks>, as }it <act>",
+            "a <thing> labeled <quote> <act>",
+        ),
+        *(
+            "<who> <act>{, <praising>}",
+            "{<once>, }the <ref> <act>{, <praising>}",
+            "the <thing> <moves>, <doing> <things> <way>",
+        ),
+    ),
+    "around": (
+        *("the background shows a <look> <place> with <things>", "in the background, <things> and <things> <where>"),
+        *(
+            "the <place> is filled with <look> <things>[ and <colour> <things>]",
+            "<colour> <things> line the <place>{, <praising>}",
+        ),
+        *(
+            "behind the <ref>, a <look> <place> stretches <way>",
+            "the sky is <colour>[ with <colour> clouds]{, <praising>}",
+        ),
+        *("the walls are <material>[, with <things> on the <side>]", "the ground is covered with <colour> <things>"),
+        *("[in the distance, ]a <look> <thing> <act>", "the {surrounding }<place> has <number> <things>{, <praising>}"),
+        *(
+            "rain falls on the <place>[, and the <thing> is <material>]",
+            "the <place> is <look> and <look>{, <praising>}",
+        ),
+    ),
+    "light": (
+        *(
+            "<lit> light from the <side>",
+            "the sun sets behind the <place>{, <praising>}",
+            "<lit> light {gently }falls on the <thing>",
+        ),
+        *(
+            "<colour> neon signs light the <place>",
+            "the scene is lit by a <material> <thing>",
+            "{bathed in the <praise> glow of }<lit> light",
+        ),
+        *(
+            "candles light the <place>{, <praising>}",
+            "moonlight shines through the <thing>",
+            "backlit by a <colour> <thing>",
+        ),
+        *("the lighting is <lit>{ and <praise>, <praising>}", "sunlight filters through the <things>{, <praising>}"),
+    ),
+    "lit": (
+        "soft",
+        "warm",
+        "harsh",
+        "golden",
+        "dim",
+        "natural",
+        "low",
+        "bright",
+        "cold blue",
+        "studio",
+        "<colour>",
+        "morning",
+    ),
+    "shot": (
+        *(
+            "close-up",
+            "wide shot",
+            "medium shot",
+            "aerial view",
+            "low-angle shot",
+            "high-angle shot",
+            "tracking shot",
+            "drone shot",
+        ),
+        *(
+            "front view",
+            "side view",
+            "extreme close-up",
+            "bird's-eye view",
+            "static shot",
+            "handheld shot",
+            "time-lapse",
+            "macro shot",
+        ),
+        *(
+            "over-the-shoulder shot",
+            "point-of-view shot",
+            "long shot",
+            "slow-motion shot",
+            "full-body shot",
+            "top-down view",
+        ),
+    ),
+    "camera": (
+        *(
+            "the camera pans <pan>{, <capturing>}",
+            "the camera {slowly }zooms <zoom>{, <capturing>}",
+            "the camera follows the <ref>",
+        ),
+        *(
+            "the camera orbits the <ref>{, <capturing>}",
+            "the camera tilts <tilt>{ to reveal the <praise> <place>}",
+            "the camera is static",
+        ),
+        *(
+            "<shot>, <shot>",
+            "<shot>{, <capturing>}",
+            "shot from a low angle[ with a shallow depth of field]",
+            "the camera does not move",
+        ),
+        *(
+            "the camera tracks the <ref> <way>",
+            "{the shot ends as }the camera pulls back from the <ref>",
+            "<shot> on the <ref>'s <thing>",
+        ),
+        *(
+            "{the video is captured in a }<shot>{ that <emphasizes>}",
+            "<shot> with a {gentle }pan <pan>",
+            "slow motion, <shot>",
+        ),
+    ),
+    "pan": ("left", "right", "left to right", "across the <place>", "around the <thing>", "up", "down"),
+    "zoom": ("in", "out", "in on the <ref>", "out to show the <place>", "in on the <thing>"),
+    "tilt": ("up", "down", "up to the <thing>", "down to the <place>"),
+    "style": (
+        *(
+            "watercolor painting",
+            "anime style",
+            "pixel art",
+            "oil painting",
+            "black and white film",
+            "3D render",
+            "claymation",
+        ),
+        *(
+            "documentary style",
+            "pencil sketch",
+            "cyberpunk style",
+            "CG animation",
+            "film noir",
+            "stop motion",
+            "<name> style",
+            "vintage film",
+        ),
+    ),
+    "ref": ("<being>",),
+}
