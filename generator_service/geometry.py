@@ -72,7 +72,9 @@ class Geometry:
     experts: int = 2
 
     @classmethod
-    def of(cls, transformer: Mapping[str, Any], vae: Mapping[str, Any], text: Mapping[str, Any], **more: int) -> Geometry:
+    def of(
+        cls, transformer: Mapping[str, Any], vae: Mapping[str, Any], text: Mapping[str, Any], **more: int
+    ) -> Geometry:
         """From the three configurations as diffusers and transformers write them."""
         base = vae["decoder_base_dim"] or vae["base_dim"]
         multiples = [vae["dim_mult"][-1], *reversed(vae["dim_mult"])]

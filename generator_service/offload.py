@@ -6,6 +6,9 @@ that is.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from accelerate import cpu_offload_with_hook
 from accelerate.hooks import remove_hook_from_module
 from diffusers.hooks import HookRegistry, apply_group_offloading
@@ -55,7 +58,7 @@ def _group(parts: Components, expert: nn.Module) -> int:
     apply_group_offloading(
         expert,
         onload_device=parts.device,
-        offload_device=expert.device.__class__(HOST),
+        offload_device=torch.device(HOST),
         offload_type="block_level",
         num_blocks_per_group=1,
         use_stream=parts.device.type == "cuda",
@@ -64,7 +67,7 @@ def _group(parts: Components, expert: nn.Module) -> int:
 
 
 def _grouped(expert: nn.Module) -> int:
-    registries = [module._diffusers_hook for module in expert.modules() if hasattr(module, "_diffusers_hook")]
+    registries: list[Any] = [each._diffusers_hook for each in expert.modules() if hasattr(each, "_diffusers_hook")]
     return sum(registry.get_hook(_GROUP_OFFLOADING) is not None for registry in registries)
 
 

@@ -46,7 +46,9 @@ def measured(engine: Engine, take: Take) -> dict[Any, int]:
         found[Stage.DENOISE] = count.peak
         for name, module in ((Stage.DECODE, engine), ("tiled", tiling)):
             count.start()
-            decoding: Any = module.begin_decode(state.latents) if name != "tiled" else tiling.begin(engine, state.latents)
+            decoding: Any = (
+                module.begin_decode(state.latents) if name != "tiled" else tiling.begin(engine, state.latents)
+            )
             while not decoding.done:
                 _ = engine.decode(decoding) if name != "tiled" else tiling.decode(engine, decoding)
             del decoding
