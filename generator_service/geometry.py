@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from generator_service.core import Take
@@ -126,7 +127,7 @@ class Geometry:
         yield causal(self.channels, dims[0])
         for _ in range(4):
             yield causal(dims[0], dims[0])
-        for level, (inputs, outputs) in enumerate(zip(dims[:-1], dims[1:], strict=True)):
+        for level, (inputs, outputs) in enumerate(pairwise(dims)):
             entering = inputs // 2 if level else inputs
             for block in range(self.decoder_blocks + 1):
                 yield causal(entering if block == 0 else outputs, outputs)

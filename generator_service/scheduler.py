@@ -47,7 +47,8 @@ class Scheduler(Generic[Job]):
         return len(self) >= self._capacity
 
     def full_for(self, tenant: str) -> bool:
-        """Whether `add` would refuse a job of ``tenant``."""
+        """Whether a new job of ``tenant`` should be refused: the queue is full, or is this tenant's only to a half. What was
+        accepted once and is taken up again need not ask; `add` minds only the capacity."""
         free = self._capacity - len(self)
         own = sum(entry.tenant == tenant and not entry.begun for entry in self._entries.values())
         return free <= 0 or (self._limits.leave_room and own > free)
@@ -56,7 +57,7 @@ class Scheduler(Generic[Job]):
         self, tenant: str, job: Job, *, now: float = 0.0, priority: int = 0, predicted: float = 0.0, expert: str = ""
     ) -> None:
         """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. Raises `QueueFullError`."""
-        if self.full_for(tenant):
+        if self.full:
             raise QueueFullError(self.retry_after())
         self._numbers += 1
         self._entries[job] = Entry(
