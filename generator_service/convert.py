@@ -5,6 +5,8 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator_service import core
+from generator_service.estimate import Estimate
+from generator_service.memory import Fit
 from generator_service.rules import Model, Wanted
 from reelgate.generator.v1 import generator_pb2 as pb
 
@@ -43,6 +45,21 @@ def wanted(message: pb.GenerateVideoRequest, tenant: str) -> Wanted:
         watermark=post.watermark,
         tokenizer_fingerprint=message.tokenizer_fingerprint,
         segments=len(message.segments),
+    )
+
+
+def shape_wanted(message: pb.EstimateVideoRequest, tenant: str) -> Wanted:
+    """A request of this shape, whatever its prompt: that does not change what it costs."""
+    like = pb.GenerateVideoRequest(prompt="a", settings=message.settings, post_processing=message.post_processing)
+    return wanted(like, tenant)
+
+
+def estimate(value: Estimate, fit: Fit) -> pb.EstimateVideoResponse:
+    return pb.EstimateVideoResponse(
+        device_ms_p50=round(1000 * value.p50),
+        device_ms_p95=round(1000 * value.p95),
+        peak_bytes=fit.predicted,
+        available_bytes=fit.available,
     )
 
 

@@ -62,16 +62,19 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
         if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
             continue
         for turn in range(ROUNDS):
-            for stage, work, seconds in _video(engine, sizes, width, height, frames):
+            # Another text each time: what is kept of a text must not pass for its encoding.
+            for stage, work, seconds in _video(engine, sizes, f"a {turn} {width}", width, height, frames):
                 if turn:
                     estimator.step(engine.tier.tier, stage, work, seconds)
 
 
-def _video(engine: Engine, sizes: Geometry, width: int, height: int, frames: int) -> list[tuple[Stage, float, float]]:
+def _video(
+    engine: Engine, sizes: Geometry, prompt: str, width: int, height: int, frames: int
+) -> list[tuple[Stage, float, float]]:
     """(stage, work, seconds) of every step of one video."""
     take = Take(
         tenant="",
-        prompt="a",
+        prompt=prompt,
         negative_prompt="",
         width=width,
         height=height,

@@ -12,12 +12,14 @@ from generator_service.core import Progress, Report, Request, Reuse, Stage
 
 @dataclasses.dataclass(kw_only=True)
 class Tally:
-    """What a run has used so far; touched only by the thread that works on it."""
+    """What a run has used so far; touched only by the thread that works on it. ``tiled``: it decodes in tiles, for want of
+    memory."""
 
     stage: Stage = Stage.QUEUED
     reuse: Reuse = Reuse.NONE
     denoise_steps: int = 0
     decode_steps: int = 0
+    tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
     started_ms: int = 0
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from generator_service import post
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.governor import Governor
+from generator_service.memory import Rung
 from generator_service.run import Run
 from generator_service.scheduler import QueueFullError, Scheduler
 from generator_service.store import Store, artefact_of
@@ -38,17 +40,25 @@ class StoppingError(Exception):
 
 class Runner:
     """Belongs to the event loop in which it is made. ``load`` is called once, in the stepping thread, and may take
-    minutes.
+    minutes. ``governor`` says who may run, and how.
     """
 
-    def __init__(self, store: Store, load: Callable[[], Mapping[str, Engine]], *, queue: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        load: Callable[[], Mapping[str, Engine]],
+        *,
+        queue: int,
+        governor: Governor | None = None,
+    ) -> None:
+        self.governor = governor or Governor()
         self._store = store
         self._load = load
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
         self._admission = asyncio.Lock()
         self._active: dict[str, Run] = {}
-        self._scheduler: Scheduler[Run] = Scheduler(queue)
+        self._scheduler: Scheduler[Run] = Scheduler(queue, self.governor.limits)
         self._changed = threading.Condition()
         self._stopping = False
         self._work: dict[Run, Iterator[Progress | list[Pictures]]] = {}
@@ -75,13 +85,14 @@ class Runner:
         for run in list(self._active.values()):
             self._end(run, None)
 
-    async def submit(self, request: Request) -> tuple[Run, bool]:
-        """The run of ``request``, and whether it was under way already. A finished run when the video is stored.
+    async def submit(self, request: Request, *, left: float | None = None) -> tuple[Run, bool]:
+        """The run of ``request``, and whether it was under way already. A finished run when the video is stored. ``left``
+        are the seconds until the caller's deadline.
 
-        Raises `QueueFullError`, `StoppingError` or `StoreUnavailableError`. A caller that goes away in the middle
-        changes nothing.
+        Raises `QueueFullError`, `StoppingError`, `StoreUnavailableError` or what `Admission.check` raises. A caller that goes
+        away in the middle changes nothing.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._submit(request)))
+        return await asyncio.shield(asyncio.ensure_future(self._submit(request, left)))
 
     async def cancel(self, name: str) -> None:
         """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none."""
@@ -99,17 +110,17 @@ class Runner:
         """The run of ``name`` that has not ended."""
         return self._active.get(name)
 
-    async def _submit(self, request: Request) -> tuple[Run, bool]:
+    async def _submit(self, request: Request, left: float | None) -> tuple[Run, bool]:
         while True:
             async with self._admission:
                 run = self._active.get(request.name)
                 if run is None:
-                    return await self._open(request), False
+                    return await self._open(request, left), False
                 if not run.cancelling:
                     return run, True
             await run.wait()
 
-    async def _open(self, request: Request) -> Run:
+    async def _open(self, request: Request, left: float | None) -> Run:
         stored = await asyncio.to_thread(self._store.video, request.name)
         if stored is not None:
             fresh = dataclasses.replace(stored[0], reuse=Reuse.VIDEO, denoise_steps=0, decode_steps=0, device_ms={})
@@ -117,18 +128,25 @@ class Runner:
         if self._stopping:
             raise StoppingError
         # Looked at before the request is stored: only this place adds, and it holds the admission lock.
-        if self._scheduler.full:
-            raise QueueFullError
-        await asyncio.to_thread(self._store.accept, request)
+        with self._changed:
+            if self._scheduler.full_for(request.take.tenant):
+                raise QueueFullError(self._scheduler.retry_after())
+            self.governor.admit(request, left, self._scheduler)
+        try:
+            await asyncio.to_thread(self._store.accept, request)
+        except BaseException:
+            self.governor.ended(request, None)
+            raise
         run = Run(request)
         self._active[run.name] = run
         with self._changed:
-            self._scheduler.add(request.take.tenant, run)
+            self._scheduler.add(request.take.tenant, run, **self.governor.standing(request))
             self._changed.notify()
         return run
 
     def _end(self, run: Run, report: Report | None) -> None:
         self._active.pop(run.name, None)
+        self.governor.ended(run.request, report)
         run.end(report)
 
     # What the stepping thread does.
@@ -136,6 +154,7 @@ class Runner:
     def _main(self) -> None:
         try:
             self._worker = Worker(self._load(), self._store)
+            self.governor.loaded(self._worker.engines)
         except BaseException as error:
             self._tell(self._loaded.set_exception, error)
             return
@@ -163,17 +182,38 @@ class Runner:
             work = self._work.setdefault(run, self._worker.steps(run.request, run.tally))
             run.tally.started_ms = run.tally.started_ms or now_ms()
             begun = self._worker.clock(run.request)
-            made = next(work)
+            with self.governor.step(run):
+                made = next(work)
             if isinstance(made, Progress):
-                run.tally.device_ns[made.stage] += self._worker.clock(run.request) - begun
+                self._account(run, made, self._worker.clock(run.request) - begun)
                 self._tell(run.advance, made)
                 return
             self._leave(run)
             self._room.acquire()
             self._encoder.submit(self._deliver, run, made)
         except Exception as error:
-            self._leave(run)
-            self._fail(run, error)
+            rung = self.governor.lower(run, error)
+            if rung is None:
+                self._leave(run)
+                self._fail(run, error)
+                return
+            log.warning("out of memory: %s goes down to %s", run.name, rung.name)
+            self._again(run, rung)
+
+    def _account(self, run: Run, made: Progress, nanoseconds: int) -> None:
+        """What a step took goes to the run's tally, to its tenant's share and to the estimates."""
+        run.tally.device_ns[made.stage] += nanoseconds
+        self.governor.made(run.request, made, nanoseconds / 1e9)
+        with self._changed:
+            self._scheduler.charge(run, nanoseconds / 1e9, expert=self.governor.expert(run.request, made))
+
+    def _again(self, run: Run, rung: Rung) -> None:
+        """The run keeps its place and starts from what is stored of it."""
+        self._work.pop(run, None)
+        self.governor.relieve()
+        if rung is Rung.ALONE:
+            with self._changed:
+                self._scheduler.isolate(run)
 
     def _leave(self, run: Run) -> None:
         self._work.pop(run, None)

@@ -31,7 +31,9 @@ class Worker:
 
         The final latents are stored before they are decoded, so a second finish of the take never denoises.
         """
+        from generator_service import tiling
         from generator_service.engine import pack, unpack
+        from generator_service.watchdog import check_latents
 
         engine, take = self.engines[request.take.tier], request.take
         tally.stage = Stage.TEXT
@@ -48,11 +50,13 @@ class Worker:
                 tally.denoise_steps += 1
                 yield Progress(stage=Stage.DENOISE, step=state.index, steps=take.steps)
             latents = state.latents
+            check_latents(latents)
             self._store.put_latents(request.take_name, pack(latents))
         tally.stage = Stage.DECODE
-        decoding, pieces = engine.begin_decode(latents), []
+        tiled, pieces = tally.tiled, []
+        decoding: Any = tiling.begin(engine, latents) if tiled else engine.begin_decode(latents)
         while not decoding.done:
-            pieces.append(engine.decode(decoding))
+            pieces.append(tiling.decode(engine, decoding) if tiled else engine.decode(decoding))
             tally.decode_steps += 1
             yield Progress(stage=Stage.DECODE, step=decoding.index, steps=decoding.steps)
         yield pieces
@@ -85,7 +89,12 @@ def failure_of(error: Exception, stage: Stage) -> Failure:
     """What a client may know of ``error``. Never its text, unless it is ours."""
     if isinstance(error, StoreUnavailableError):
         return Failure(reason=STORE_UNAVAILABLE, stage=stage, cause="the artefact store is full or gone")
-    causes = {"NotFiniteError": "the latents are not finite", "OutOfMemoryError": "out of device memory"}
+    causes = {
+        "NotFiniteError": "the latents are not finite",
+        "ConstantError": "the latents are constant",
+        "StuckError": "a step took far longer than predicted",
+        "OutOfMemoryError": "out of device memory",
+    }
     cause = causes.get(type(error).__name__, "an unforeseen error; the log has it")
     return Failure(reason=GENERATION_FAILED, stage=stage, cause=cause)
 
