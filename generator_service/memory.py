@@ -123,7 +123,10 @@ class Memory:
         self._corrections: dict[str, Correction] = {}
 
     def need(self, geometry: Geometry, take: Take) -> Need:
-        return predict(geometry, geometry.shape(take), cached=self._cached)
+        """Where weights cannot leave the device, the rungs below take nothing off them."""
+        need = predict(geometry, geometry.shape(take), cached=self._cached)
+        stays = Rung.EXPERT_OFFLOADED not in self.rungs
+        return dataclasses.replace(need, offloaded=0, grouped=0) if stays else need
 
     def fit(self, geometry: Geometry, take: Take) -> Fit:
         """Whether ``take`` can run here, and from which rung on."""

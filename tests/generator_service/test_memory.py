@@ -125,6 +125,9 @@ def test_offloading_lowers_what_the_weights_take(engine: Engine, tiny: Tiny) -> 
     plain, offloaded, grouped = (need.peak(rung) for rung in (Rung.TILED, Rung.EXPERT_OFFLOADED, Rung.GROUPS_OFFLOADED))
     assert plain - offloaded == 1_000_000
     assert offloaded > grouped
+    on_cpu = Memory(plain - 1, (Rung.PLAIN, Rung.TILED, Rung.ALONE))
+    assert on_cpu.fit(geometry, tiny().take).rung is None
+    assert Memory(plain - 1).fit(geometry, tiny().take).rung is Rung.EXPERT_OFFLOADED
 
 
 def test_the_correction_covers_what_was_measured_and_never_undercuts_on_little_evidence() -> None:

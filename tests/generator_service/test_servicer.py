@@ -124,6 +124,53 @@ async def test_a_full_queue_says_when_to_come_back(stub: GeneratorServiceStub) -
         await stub.CancelVideo(pb.CancelVideoRequest(name=name))
 
 
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_estimate(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder))
+    async with running(settings) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            stub = GeneratorServiceStub(channel)
+            huge = ask(width=256, height=256, frames=33, steps=100)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.GenerateVideo(huge, timeout=5).read()
+            error = from_rpc_error(caught.value)
+            assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
+            assert int(error.metadata["estimate_ms"]) > 5000 >= int(error.metadata["deadline_ms"])
+            estimate = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=huge.settings))
+            assert estimate.device_ms_p95 >= estimate.device_ms_p50 > 5000
+            small = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=ask().settings))
+            assert 0 < small.device_ms_p50 < estimate.device_ms_p50
+            assert 0 < small.peak_bytes < estimate.peak_bytes < estimate.available_bytes
+            assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
+
+
+async def test_before_anything_was_measured_there_is_no_estimate_and_a_bad_shape_is_named(
+    stub: GeneratorServiceStub,
+) -> None:
+    for settings, reason in ((ask().settings, "GENERATOR_UNAVAILABLE"), (ask(frames=16).settings, "INVALID_FIELD")):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.EstimateVideo(pb.EstimateVideoRequest(settings=settings))
+        assert from_rpc_error(caught.value).reason == reason
+
+
+async def test_a_shape_that_the_device_cannot_hold_is_refused_with_both_figures(
+    model_folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    settings = Settings(
+        address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder), memory_bytes=40_000_000
+    )
+    async with running(settings, lambda: {"embedded": engine}) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            stub = GeneratorServiceStub(channel)
+            error = await refused(stub, ask(width=256, height=256))
+            assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE")
+            assert int(error.metadata["predicted_bytes"]) > int(error.metadata["available_bytes"]) == 40_000_000
+            assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
+
+
 async def test_the_model_says_what_it_is(stub: GeneratorServiceStub, engine: Engine) -> None:
     model = await stub.GetModel(pb.GetModelRequest())
     tier = model.tiers[0]
