@@ -179,7 +179,7 @@ async def crowded(
 
         await asyncio.gather(*(one(each) for each in wanted))
         await runner.stop()
-    return Counter(ends.values()), ends, governor.lowered
+    return Counter(ends.values()), ends, governor.descent.lowered
 
 
 def never(tier: str) -> Any:

@@ -5,12 +5,9 @@ The event loop calls `admit`, `standing` and `ended`; the stepping thread calls 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -18,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from generator_service import flops, ladder
 from generator_service.admission import Admission
 from generator_service.breaker import Breaker
-from generator_service.core import Progress, Report, Request, Reuse, Stage
+from generator_service.core import Progress, Report, Request, Stage
+from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.memory import Memory, Rung
 from generator_service.run import Run
@@ -35,7 +33,8 @@ class Governor:
     """``memory_bytes``: what a CPU may use, None for all of the host's; a GPU says it itself. ``guard`` is entered around every
     step: a device of a given size (`Allocations`), or one that fails where a test wants it to. ``measure``: make a few
     small steps when the models are loaded, so that there is an estimate before the first video. ``admitting`` and
-    ``climbing`` turn admission by memory and the ladder off, for comparison.
+    ``climbing`` turn admission by memory and the ladder off, for comparison. ``peak`` is the most bytes that were ever in use
+    on the device; None asks a GPU, and nobody on a CPU.
     """
 
     def __init__(
@@ -47,6 +46,7 @@ class Governor:
         breaker: Callable[[str], Breaker] = Breaker,
         guard: Guard = lambda run: nullcontext(),
         measure: bool = False,
+        peak: Callable[[], int] | None = None,
         admitting: bool = True,
         climbing: bool = True,
         clock: Callable[[], float] = time.monotonic,
@@ -55,12 +55,11 @@ class Governor:
         self.watchdog = watchdog or Watchdog()
         self.estimator = Estimator()
         self.admission: Admission | None = None
-        self.lowered: Counter[Rung] = Counter()
+        self.descent = Descent({}, ())
         self._memory_bytes, self._breaker, self._guard, self._measure = memory_bytes, breaker, guard, measure
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
+        self._peak, self._most = peak, 0
         self._engines: Mapping[str, Engine] = {}
-        self._rungs: dict[str, tuple[str, Rung]] = {}
-        self._applied: dict[str, Rung] = {}
         self._high = functools.cache(self._count_high)
 
     def loaded(self, engines: Mapping[str, Engine]) -> None:
@@ -69,8 +68,11 @@ class Governor:
 
         self._engines = engines
         device = next(iter(engines.values())).parts.device
-        self._there = ladder.rungs(device.type)
-        memory = Memory(measure.available(device, self._memory_bytes or host_bytes()), self._there)
+        there = ladder.rungs(device.type)
+        self.descent = Descent(engines, there)
+        self._peak = self._peak or functools.partial(measure.peak, device)
+        self._most = self._peak()
+        self._memory = memory = Memory(measure.available(device, self._memory_bytes or host_bytes()), there)
         geometries = {tier: measure.geometry(engine.parts) for tier, engine in engines.items()}
         self.admission = Admission(geometries, memory, self.estimator, breaker=self._breaker, clock=self._clock)
         self._geometries = geometries
@@ -88,8 +90,7 @@ class Governor:
         if not self._admitting:
             return
         rung = self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
-        if rung is not Rung.PLAIN:
-            self._rungs[request.name] = take.tier, rung
+        self.descent.enter(request, rung)
 
     def standing(self, request: Request) -> dict[str, Any]:
         """What the scheduler has to know of a run beside its tenant."""
@@ -103,7 +104,7 @@ class Governor:
 
     def ended(self, request: Request, report: Report | None) -> None:
         """A run is over."""
-        self._rungs.pop(request.name, None)
+        self.descent.leave(request)
         if self.admission is None or request.take.tier not in self._engines:
             return
         if report is not None and (spent := report.device_ms.get(Stage.ENCODE)):
@@ -121,7 +122,7 @@ class Governor:
     @contextmanager
     def step(self, run: Run) -> Iterator[None]:
         """Around one step of ``run``. Raises `watchdog.StuckError` after one that took far too long."""
-        self._put(run)
+        self.descent.put(run)
         self.watchdog.begin(self._clock(), self._longest(run.request))
         try:
             with self._guard(run):
@@ -130,11 +131,12 @@ class Governor:
             self.watchdog.drop()
             raise
         self.watchdog.end(self._clock())
+        self._learn_peak(run)
 
     def made(self, request: Request, progress: Progress, seconds: float) -> None:
         """A step of ``request`` took ``seconds`` of device time."""
         take = request.take
-        if self._rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
+        if self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
             return
         geometry = self._geometries[take.tier]
         kinds = dict(flops.stages(geometry, geometry.shape(take)).items())[progress.stage]
@@ -150,39 +152,23 @@ class Governor:
         return f"{take.tier}/{'high' if done < self._high(take.tier, take.steps) else 'low'}"
 
     def lower(self, run: Run, error: BaseException) -> Rung | None:
-        """The rung on which ``run`` has to run again after ``error``; None when that was not for want of memory, or when
-        there is none left. Its tally starts anew; what failed is the house's own expense."""
-        if not self._climbing or not ladder.out_of_memory(error):
-            return None
-        rung = ladder.below(self._rung(run.request), run.tally.stage, self._there)
-        if rung is None:
-            return None
-        traceback.clear_frames(error.__traceback__)
-        self.lowered[rung] += 1
-        self._rungs[run.name] = run.request.take.tier, rung
-        run.tally = dataclasses.replace(
-            run.tally, stage=Stage.QUEUED, reuse=Reuse.NONE, denoise_steps=0, decode_steps=0, device_ns=Counter()
-        )
-        return rung
+        """See `Descent.lower`."""
+        return self.descent.lower(run, error) if self._climbing else None
 
     def relieve(self) -> None:
         """After the failed work was dropped."""
-        ladder.relieve(next(iter(self._engines.values())).parts.device)
+        self.descent.relieve()
 
-    def _rung(self, request: Request) -> Rung:
-        return self._rungs.get(request.name, (request.take.tier, Rung.PLAIN))[1]
+    def _learn_peak(self, run: Run) -> None:
+        """A step that needed more than any before it has shown its own peak: the device's highest mark is that step's.
 
-    def _put(self, run: Run) -> None:
-        """``run`` is told its rung; its tier's weights go where the lowest of its runs needs them."""
-        run.tally.tiled = self._rung(run.request) >= Rung.TILED
-        tier = run.request.take.tier
-        wanted = max((rung for of, rung in list(self._rungs.values()) if of == tier), default=Rung.PLAIN)
-        wanted = wanted if wanted >= Rung.EXPERT_OFFLOADED and Rung.EXPERT_OFFLOADED in self._there else Rung.PLAIN
-        if self._applied.get(tier, Rung.PLAIN) is not wanted:
-            from generator_service import offload
-
-            offload.apply(self._engines[tier].parts, wanted)
-            self._applied[tier] = wanted
+        What others held beside it counts as its own, so the correction errs towards too much.
+        """
+        if self._peak is None or (peak := self._peak()) <= self._most:
+            return
+        self._most, take = peak, run.request.take
+        need = self._memory.need(self._geometries[take.tier], take)
+        self._memory.correction(take.tier).observe(need.stage(run.tally.stage, self.descent.rung(run.request)), peak)
 
     def _longest(self, request: Request) -> float | None:
         """Seconds of the longest step that ``request`` has."""

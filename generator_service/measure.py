@@ -45,6 +45,11 @@ def available(device: torch.device, on_cpu: int) -> int:
     return int(free) + int(torch.cuda.memory_reserved(device))
 
 
+def peak(device: torch.device) -> int:
+    """The most bytes of tensors that this process ever had on ``device``; 0 on a CPU, which does not say."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
+
+
 def high_steps(parts: Components, steps: int) -> int:
     """How many of ``steps`` the high-noise expert makes; they come first."""
     if parts.transformer_2 is None or parts.boundary_ratio is None:

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from generator_service.admission import DeadlineError, TooLargeError
+from generator_service.allocations import Allocations
 from generator_service.breaker import Breaker, BreakerOpenError
 from generator_service.core import Outcome, Report, Request, Stage
 from generator_service.engine import Denoising, Engine, unpack
 from generator_service.governor import Governor, host_bytes
 from generator_service.health import status
+from generator_service.measure import geometry
 from generator_service.memory import Rung
 from generator_service.run import Run
 from generator_service.runner import Runner
@@ -87,7 +89,7 @@ async def test_memory_that_runs_out_at_any_step_costs_a_retry_and_not_the_video(
     stored = store.latents(tiny().take_name)
     assert stored is not None
     assert torch.equal(unpack(stored), state.latents)
-    assert sum(runner.governor.lowered.values()) == 1
+    assert sum(runner.governor.descent.lowered.values()) == 1
     # What ran twice is counted once: a decode that failed goes on from the final latents.
     assert report.denoise_steps == (0 if step > 5 else 4)
     assert (await finished(runner, tiny(seed=8))).outcome is Outcome.DONE
@@ -105,7 +107,7 @@ async def test_one_request_at_a_time_is_the_last_rung_and_then_it_fails_with_its
         Stage.DENOISE,
         "out of device memory",
     )
-    assert runner.governor.lowered == {Rung.ALONE: 1}
+    assert runner.governor.descent.lowered == {Rung.ALONE: 1}
     failing.always = None
     assert (await finished(runner, tiny())).outcome is Outcome.DONE
 
@@ -113,7 +115,7 @@ async def test_one_request_at_a_time_is_the_last_rung_and_then_it_fails_with_its
 async def test_a_decode_that_runs_out_of_memory_is_made_in_tiles(begin: Begin, tiny: Tiny) -> None:
     runner = await begin(Governor(guard=Failing(6)))
     report = await finished(runner, tiny())
-    assert runner.governor.lowered == {Rung.TILED: 1}
+    assert runner.governor.descent.lowered == {Rung.TILED: 1}
     assert report.decode_steps == 4 * 2
 
 
@@ -126,7 +128,7 @@ async def test_the_one_alone_ends_while_others_wait_and_they_end_after_it(begin:
     runner = await begin(Governor(guard=Failing(9)))
     reports = await asyncio.gather(*(finished(runner, tiny(tenant=tenant, steps=8)) for tenant in "abcd"))
     assert [report.outcome for report in reports] == [Outcome.DONE] * 4
-    assert sum(runner.governor.lowered.values()) == 1
+    assert sum(runner.governor.descent.lowered.values()) == 1
 
 
 async def test_what_no_rung_holds_is_refused_before_it_is_stored(begin: Begin, tiny: Tiny, store: Store) -> None:
@@ -134,6 +136,19 @@ async def test_what_no_rung_holds_is_refused_before_it_is_stored(begin: Begin, t
     with pytest.raises(TooLargeError):
         await runner.submit(tiny())
     assert store.record(tiny().name) is None
+
+
+async def test_a_device_that_says_its_peak_corrects_the_prediction(begin: Begin, tiny: Tiny, engine: Engine) -> None:
+    weights = geometry(engine.parts).weights
+    device = Allocations(held=3 * weights)  # something else lies on it that no formula knows
+    governor = Governor(guard=lambda run: device, peak=lambda: device.peak)
+    runner = await begin(governor)
+    take = tiny().take
+    assert governor.admission is not None
+    before = governor.admission.fit(take).predicted
+    await finished(runner, tiny())
+    assert governor.admission.fit(take).predicted > before + weights
+    assert device.live < 3.2 * weights
 
 
 async def test_a_deadline_is_refused_once_the_tier_was_measured_and_joining_is_not(begin: Begin, tiny: Tiny) -> None:
@@ -273,7 +288,7 @@ async def test_a_tiled_video_is_close_to_the_whole_one(begin: Begin, tiny: Tiny,
     await finished(await begin(Governor()), whole)
     runner = await begin(Governor(guard=Failing(2)))
     await finished(runner, tiled)
-    assert runner.governor.lowered == {Rung.TILED: 1}
+    assert runner.governor.descent.lowered == {Rung.TILED: 1}
     first, second = pictures(whole).astype(float), pictures(tiled).astype(float)
     assert first.shape == second.shape
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.7
