@@ -130,7 +130,9 @@ class Generator:
         raise RuntimeError(f"the generator never came to {what} {step}; it said {self.told[-5:]}")
 
     def kill(self) -> None:
-        """SIGKILL, and all that it had said by then."""
+        """SIGKILL, and all that it had said by then. A second time it is nothing."""
+        if self._ours.closed:
+            return
         self._process.kill()
         self._process.join()
         while self.hear(0) is not None:

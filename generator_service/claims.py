@@ -115,7 +115,7 @@ class Claims:
 
     def cancels(self) -> list[str]:
         """Videos whose runs are to stop, by name."""
-        return [f"videos/{path.removeprefix('cancels/')}" for path in self._objects.list("cancels/")]
+        return [f"videos/{path.removeprefix('cancels/')}" for path in self._objects.paths("cancels/")]
 
     def is_cancelled(self, name: str, run: str) -> bool:
         """The wish is for one run: a later one of the same name is not meant."""

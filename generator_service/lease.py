@@ -125,7 +125,7 @@ class Watcher:
 
     def look(self) -> set[str]:
         """Names of the generators with a lease; those gone are forgotten. For `alive` to be asked often enough."""
-        names = {path.removeprefix("generators/") for path in self._objects.list("generators/")}
+        names = {path.removeprefix("generators/") for path in self._objects.paths("generators/")}
         self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         return names
 

@@ -91,7 +91,7 @@ class Objects:
             with _errors(), contextlib.suppress(FileNotFoundError, NotFoundError):
                 obstore.delete(self._store, path)
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def paths(self, prefix: str) -> Iterator[str]:
         """Paths under ``prefix``, page by page; those of one folder come one after the other."""
         with _errors():
             for page in obstore.list(self._store, prefix, chunk_size=PAGE):

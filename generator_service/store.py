@@ -141,7 +141,7 @@ class Store:
     def unreported(self) -> Iterator[str]:
         """Names of all videos with a request and no report, one look at every video's list of files: for a start, not a
         clock."""
-        paths = (path.rpartition("/") for path in self.objects.list("videos/"))
+        paths = (path.rpartition("/") for path in self.objects.paths("videos/"))
         for name, entries in groupby(paths, key=lambda parts: parts[0]):
             files = {file for _, _, file in entries}
             if "request.json" in files and "report.json" not in files and VIDEO_NAME.fullmatch(name):
