@@ -84,8 +84,11 @@ class Claims:
         return Held(claim=claim, tag=found.tag)
 
     def change(self, name: str, held: Held, claim: Claim) -> Held:
-        """Raises `ClaimLostError` when somebody else was faster."""
-        tag = self._objects.swap(_path(name), held.tag, CLAIM.dump_json(claim))
+        """Raises `ClaimLostError` when somebody else was faster.
+
+        Not synced: what a power cut may take back is an owner, who is dead then, or an attempt, which it was the end of.
+        """
+        tag = self._objects.swap(_path(name), held.tag, CLAIM.dump_json(claim), sync=False)
         if tag is None:
             raise ClaimLostError(name)
         return Held(claim=claim, tag=tag)

@@ -74,12 +74,12 @@ class Lease:
         begun = self._clock()
         self._beat += 1
         before, self._last = self._last, self._note(where)
-        tag = self._objects.swap(self._path, self._tag, self._last)
+        tag = self._objects.swap(self._path, self._tag, self._last, sync=False)
         if tag is None:
             # The renewal before this one may have been made though its answer was lost on the way.
             found = self._objects.get(self._path)
             if found is not None and found.data == before:
-                tag = self._objects.swap(self._path, found.tag, self._last)
+                tag = self._objects.swap(self._path, found.tag, self._last, sync=False)
         if tag is None:
             raise LeaseLostError(self.name)
         self._tag, self._renewed = tag, begun

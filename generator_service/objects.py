@@ -28,6 +28,7 @@ CLIENT = {"connect_timeout": "3s", "timeout": "30s"}
 RETRY = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 STAGED = re.compile(r".+#\d+")
 STALE_S = 3600.0
+SYNCED_MOST = 10_000
 
 
 class StoreUnavailableError(Exception):
@@ -65,23 +66,24 @@ class Objects:
         with _errors():
             return int(obstore.head(self._store, path)["last_modified"].timestamp() * 1000)
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
+        """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""
         with _errors():
-            self._write(path, data, "overwrite")
+            self._write(path, data, "overwrite", sync=sync)
 
     def create(self, path: str, data: bytes) -> str | None:
         """The tag of a new object; None when there is one already."""
         with _errors():
             try:
-                return self._write(path, data, "create")
+                return self._write(path, data, "create", sync=True)
             except AlreadyExistsError:
                 return self._ours(path, data)
 
-    def swap(self, path: str, tag: str, data: bytes) -> str | None:
-        """Writes only over the object of ``tag``. The new tag; None when it has changed or is gone."""
+    def swap(self, path: str, tag: str, data: bytes, *, sync: bool = True) -> str | None:
+        """Writes only over the object of ``tag``. The new tag; None when it has changed or is gone. ``sync`` as for `put`."""
         with _errors():
             try:
-                return self._write(path, data, {"e_tag": tag})
+                return self._write(path, data, {"e_tag": tag}, sync=sync)
             except (PreconditionError, FileNotFoundError, NotFoundError):
                 return self._ours(path, data)
 
@@ -116,7 +118,7 @@ class Objects:
         found = self.get(path)
         return found.tag if found is not None and found.data == data else None
 
-    def _write(self, path: str, data: bytes, mode: Any) -> str:
+    def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
         return obstore.put(self._store, path, data, mode=mode, use_multipart=False)["e_tag"] or ""
 
 
@@ -145,14 +147,16 @@ class LocalObjects(Objects):
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._synced: set[Path] = set()
         with _errors():
             super().__init__(LocalStore(self._root, mkdir=True))
         self._tidy()
 
     def delete(self, *paths: str) -> None:
+        there = [path for path in paths if (self._root / path).exists()]
         with _errors(), self._locked():  # a swap must not bring back what goes in the middle of it
-            super().delete(*paths)
-        for folder in {(self._root / path).parent for path in paths}:
+            super().delete(*there)
+        for folder in {(self._root / path).parent for path in there}:
             with _errors(), contextlib.suppress(FileNotFoundError):
                 _sync(folder)
 
@@ -177,18 +181,19 @@ class LocalObjects(Objects):
         finally:
             os.close(file)
 
-    def _write(self, path: str, data: bytes, mode: Any) -> str:
-        if not isinstance(mode, dict):
-            tag = super()._write(path, data, mode)
-            self._sync(path)
-            return tag
-        with self._locked():
-            now = obstore.head(self._store, path)["e_tag"]
-            if now != mode["e_tag"]:
-                raise PreconditionError(path)
-            tag = super()._write(path, data, "overwrite")
-            self._sync(path)
-            return tag
+    def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
+        folder = (self._root / path).parent
+        new = not folder.exists()
+        if isinstance(mode, dict):
+            with self._locked():
+                if obstore.head(self._store, path)["e_tag"] != mode["e_tag"]:
+                    raise PreconditionError(path)
+                tag = super()._write(path, data, "overwrite", sync=sync)
+        else:
+            tag = super()._write(path, data, mode, sync=sync)
+        if sync:
+            self._sync(self._root / path, new)
+        return tag
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -199,12 +204,15 @@ class LocalObjects(Objects):
         finally:
             os.close(file)
 
-    def _sync(self, path: str) -> None:
-        """The file, its folder and that folder's parents up to the root."""
-        file = self._root / path
+    def _sync(self, file: Path, new: bool) -> None:
+        """The file and its folder; that folder's parents up to the root where it is new, or was not seen synced yet."""
         _sync(file)
-        for folder in file.relative_to(self._root).parents:
-            _sync(self._root / folder)
+        folders = [self._root / folder for folder in file.relative_to(self._root).parents]
+        for folder in folders if new or folders[0] not in self._synced else folders[:1]:
+            _sync(folder)
+        if len(self._synced) > SYNCED_MOST:
+            self._synced.clear()
+        self._synced.add(folders[0])
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""

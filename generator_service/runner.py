@@ -111,7 +111,10 @@ class Runner:
         Raises `QueueFullError`, `StoppingError` or `StoreUnavailableError`. A caller that goes away in the middle
         changes nothing.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._submit(request)))
+        opening = asyncio.ensure_future(self._submit(request))
+        # Who has gone away does not ask how it went.
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(opening)
 
     async def cancel(self, name: str) -> None:
         """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. Raises

@@ -31,12 +31,12 @@ class Door(LocalObjects):
         self.entered = threading.Event()
         self.broken = False
 
-    def _write(self, path: str, data: bytes, mode: object) -> str:
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
         self.entered.set()
         self.open.wait(10)
         if self.broken:
             raise OSError(28, "No space left on device")
-        return super()._write(path, data, mode)
+        return super()._write(path, data, mode, sync=sync)
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ class Bucket(LocalObjects):
             raise StoreUnavailableError from self.error
         return super().get(path)
 
-    def _write(self, path: str, data: bytes, mode: object) -> str:
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
         if self.error is not None:
             raise self.error
-        return super()._write(path, data, mode)
+        return super()._write(path, data, mode, sync=sync)
 
 
 @pytest.fixture
