@@ -18,6 +18,7 @@ from generator_service.servicer import GeneratorServicer
 from generator_service.settings import Settings
 from generator_service.store import Store
 from generator_service.tier import Tier
+from generator_service.worker import Pace
 from reelgate.generator.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.server import Server, stop_event
@@ -45,9 +46,16 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     ``load`` stands instead of `load_engines` where the engines are there already. Raises ``ValueError`` for bad settings.
     """
     tiers = settings.tiers()
-    store = await asyncio.to_thread(Store, settings.store)
+    store = await asyncio.to_thread(Store, settings.store, settings.store_options)
     governor = Governor(settings.limits(), memory_bytes=settings.memory_bytes, measure=load is None)
-    runner = Runner(store, load or partial(load_engines, settings, tiers), queue=settings.queue, governor=governor)
+    runner = Runner(
+        store,
+        load or partial(load_engines, settings, tiers),
+        queue=settings.queue,
+        governor=governor,
+        lease_seconds=settings.lease_seconds,
+        pace=Pace(steps=settings.snapshot_steps, seconds=settings.snapshot_seconds),
+    )
     # What is not built yet is abstract in the stubs; at run time the base answers UNIMPLEMENTED.
     servicer = GeneratorServicer(runner, store, settings.default_tier)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)

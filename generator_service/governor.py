@@ -89,12 +89,14 @@ class Governor:
         forecast = functools.partial(scheduler.forecast, take.tenant, now=self._clock(), priority=priority)
         if not self._admitting:
             return
-        rung = self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
-        self.descent.enter(request, rung)
+        self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
 
     def standing(self, request: Request) -> dict[str, Any]:
         """What the scheduler has to know of a run beside its tenant."""
         known = self.admission is not None and request.take.tier in self._engines
+        if self.admission is not None and known and self._admitting:
+            # Runs that are taken up again were admitted by another process, perhaps of another device.
+            self.descent.enter(request, self.admission.fit(request.take).rung or Rung.PLAIN)
         return {
             "now": self._clock(),
             "priority": self._engines[request.take.tier].tier.priority if known else 0,

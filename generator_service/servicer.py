@@ -61,7 +61,8 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
     async def CancelVideo(self, message: pb.CancelVideoRequest, context: Context) -> pb.CancelVideoResponse:
         tenant = _tenant(message.tenant)
         await self._record(message.name, tenant)
-        await self._runner.cancel(message.name)
+        with _store_errors():
+            await self._runner.cancel(message.name)
         return pb.CancelVideoResponse(video=await self._video(message.name, tenant))
 
     async def DownloadVideo(
@@ -150,7 +151,10 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         record = await self._record(name, tenant)
         run = run or self._runner.active(name)
         report = run.report if run and run.report else record.report
-        running = run.progress if run else None
+        running = None
+        if report is None:
+            with _store_errors():
+                running = await self._runner.where(name)
         return convert.video(record.request, report, accepted_ms=record.accepted_ms, running=running)
 
     async def _record(self, name: str, tenant: str) -> Record:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from generator_service import tier
@@ -26,8 +26,15 @@ class Settings(BaseSettings):
     address: str = "127.0.0.1:50051"
     token_file: Path | None = None
     """Hashes of the callers' tokens; without one only loopback is served, as tenant ``local``."""
-    store: Path = Field(default_factory=lambda: data_folder() / "store")
-    """Folder of takes and videos."""
+    store: Annotated[str, BeforeValidator(str)] = Field(default_factory=lambda: str(data_folder() / "store"))
+    """Where takes and videos are: a folder, or a URL that obstore knows, e.g. ``s3://bucket/prefix``."""
+    store_options: dict[str, str] = Field(default_factory=dict)
+    """JSON of obstore's options for a URL, e.g. ``{"aws_endpoint": "http://127.0.0.1:9000"}``; the rest comes from ``AWS_...``."""
+    lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
+    """How long another generator on the same store waits for a sign of life before it takes over this one's runs."""
+    snapshot_steps: Annotated[int, Field(ge=1)] = 8
+    snapshot_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A run in the middle of denoising is kept every so many steps or seconds, whichever comes first."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes the first GPU where there is one."""
     threads: Annotated[int, Field(ge=0)] = 1
