@@ -200,6 +200,8 @@ class Recovery:
         record = self._store.record(name)
         if record is None or record.report is not None:
             # It died between its report and the end of its claim, or before it had accepted anything.
+            if record is None and self._store.objects.get(f"{name}/request.json") is not None:
+                log.error("the request of %s cannot be read, so nobody can make it", name)
             self._claims.end(name)
             return None
         if record.request.take.tier not in self._runner.engines or self._runner.full or self._runner.stopping:
