@@ -11,6 +11,7 @@ import dataclasses
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -31,6 +32,8 @@ from generator_service.worker import Pace
 
 MODEL = "REELGATE_CRASH_MODEL"
 PATIENCE_S = 60.0
+# Folder or URL of a store, and its options.
+Where = tuple[str, dict[str, str] | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,7 @@ def load() -> TellingEngine:
     return TellingEngine(dataclasses.replace(wan.load(tier, torch.device("cpu")), execution="0" * 64))
 
 
-def serve(where: str, requests: list[Request], pipe: Connection, lease_s: float, pace: Pace) -> None:
+def serve(where: Where, requests: list[Request], pipe: Connection, lease_s: float, pace: Pace) -> None:
     """A generator's process: takes up what it finds, asks for ``requests``, and goes on until it is killed."""
     torch.set_num_threads(1)
     engine = load()
@@ -83,9 +86,9 @@ def serve(where: str, requests: list[Request], pipe: Connection, lease_s: float,
 
 
 async def _serve(
-    where: str, requests: list[Request], engine: Engine, pipe: Connection, lease_s: float, pace: Pace
+    where: Where, requests: list[Request], engine: Engine, pipe: Connection, lease_s: float, pace: Pace
 ) -> None:
-    runner = Runner(TellingStore(where), lambda: {"embedded": engine}, queue=64, lease_seconds=lease_s, pace=pace)
+    runner = Runner(TellingStore(*where), lambda: {"embedded": engine}, queue=64, lease_seconds=lease_s, pace=pace)
     await runner.start()
     pipe.send(Told(what="ready"))
     watched: set[str] = set()
@@ -108,10 +111,20 @@ async def _serve(
 class Generator:
     """One process. ``told`` is all that it has said."""
 
-    def __init__(self, where: str, requests: list[Request], *, lease_s: float = 15.0, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        where: str,
+        requests: list[Request],
+        *,
+        options: dict[str, str] | None = None,
+        lease_s: float = 15.0,
+        pace: Pace | None = None,
+    ) -> None:
         self.told: list[Told] = []
         self._ours, theirs = CONTEXT.Pipe(duplex=False)
-        self._process = CONTEXT.Process(target=serve, args=(where, requests, theirs, lease_s, pace or Pace(steps=1)))
+        self._process = CONTEXT.Process(
+            target=serve, args=((where, options), requests, theirs, lease_s, pace or Pace(steps=1))
+        )
         self._process.start()
         theirs.close()
 
@@ -138,6 +151,13 @@ class Generator:
         while self.hear(0) is not None:
             pass
         self._ours.close()
+
+    def pause(self) -> None:
+        """As a machine does that hangs."""
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self._process.pid or 0, signal.SIGCONT)
 
     @property
     def steps(self) -> list[tuple[int, int]]:

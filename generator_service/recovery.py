@@ -54,6 +54,7 @@ class Recovery:
 
     def start(self) -> None:
         self._spawn(self._main())
+        self._spawn(self._sweep())
 
     async def stop(self) -> None:
         self._stopped.set()
@@ -101,12 +102,8 @@ class Recovery:
             await self._runner.cancel(name)
 
     async def _main(self) -> None:
-        swept = False
         while not self._stopped.is_set():
             try:
-                if not swept:
-                    await asyncio.to_thread(self._sweep)
-                    swept = True
                 await self._scan()
             except StoreUnavailableError as error:
                 log.warning("unfinished runs cannot be looked for: %s", error)
@@ -120,9 +117,23 @@ class Recovery:
         except TimeoutError:
             return
 
-    def _sweep(self) -> None:
-        """Once: what has a request, no report and no claim (an older version's) gets a claim that is nobody's."""
+    async def _sweep(self) -> None:
+        """Once, beside everything: what has a request, no report and no claim (an older version's) gets one that is nobody's.
+
+        It may list a store of a million videos, so nothing waits for it.
+        """
+        while not self._stopped.is_set():
+            try:
+                await asyncio.to_thread(self._claim_orphans)
+                return
+            except StoreUnavailableError as error:
+                log.warning("the store cannot be swept: %s", error)
+            await self._pause(self._every)
+
+    def _claim_orphans(self) -> None:
         for name in self._store.unreported():
+            if self._stopped.is_set():
+                return
             if self._claims.read(name) is None:
                 record = self._store.record(name)
                 if record is not None and record.report is None:
@@ -189,6 +200,8 @@ class Recovery:
         record = self._store.record(name)
         if record is None or record.report is not None:
             # It died between its report and the end of its claim, or before it had accepted anything.
+            if record is None and self._store.objects.get(f"{name}/request.json") is not None:
+                log.error("the request of %s cannot be read, so nobody can make it", name)
             self._claims.end(name)
             return None
         if record.request.take.tier not in self._runner.engines or self._runner.full or self._runner.stopping:

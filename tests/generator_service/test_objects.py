@@ -7,36 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from generator_service.objects import LocalObjects, Objects, StoreUnavailableError, open_objects
+from tests.generator_service.bucket import KEYS, endpoint, new_bucket
 
-KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "aws_region": "us-east-1"}
 
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stderr is not None
-    address = next(line.split()[-1] for line in process.stderr if "Running on" in line)
-    # It logs every request, and stops when nobody reads that.
-    reader = threading.Thread(target=process.stderr.read)
-    reader.start()
-    yield address
-    process.kill()
-    process.wait()
-    reader.join()
-    process.stderr.close()
+@pytest.fixture(scope="module", name="endpoint")
+def _endpoint() -> Iterator[str]:
+    with endpoint() as address:
+        yield address
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -44,9 +28,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     if request.param == "folder":
         return open_objects(tmp_path / "store")
     address = request.getfixturevalue("endpoint")
-    bucket = f"b{time.time_ns()}"
-    urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()  # noqa: S310 - loopback
-    return open_objects(f"s3://{bucket}/prefix", {**KEYS, "aws_endpoint": address})
+    return open_objects(*new_bucket(address, f"b{time.time_ns()}"))
 
 
 def test_what_is_put_is_read_with_a_tag_that_every_write_changes(objects: Objects) -> None:
@@ -123,11 +105,11 @@ def test_deleting_twice_is_no_error_and_lists_are_of_what_is_there(objects: Obje
     assert list(objects.paths("nothing/")) == []
 
 
-def test_more_than_a_page_is_listed(tmp_path: Path, endpoint: str) -> None:
-    folder = open_objects(tmp_path / "store")
-    for i in range(30):
-        folder.put(f"runs/{i}", b"")
-    assert len(set(folder.paths("runs/"))) == 30
+def test_more_than_a_page_is_listed(endpoint: str) -> None:
+    objects = open_objects(*new_bucket(endpoint, "many"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: objects.put(f"runs/{i}", b""), range(1010)))
+    assert len(set(objects.paths("runs/"))) == len(objects.oldest_first("runs/")) == 1010
 
 
 def test_an_endpoint_that_is_gone_says_so_soon() -> None:

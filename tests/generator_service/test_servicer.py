@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,12 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from generator_service import core
 from generator_service.app import running
+from generator_service.claims import Claims
 from generator_service.engine import Engine
 from generator_service.settings import Settings
+from generator_service.store import Store
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 from reelgate.rpc import errors
@@ -98,6 +102,29 @@ async def test_leaving_does_not_stop_the_run_and_coming_back_attaches(stub: Gene
     back = await made(stub, ask(steps=60))
     assert back[0].accepted.attached
     assert back[-1].video.report.steps_run == 60
+
+
+async def test_what_a_dead_generator_had_accepted_is_running_and_attaching_sees_it_end(
+    stub: GeneratorServiceStub, engine: Engine, tmp_path: Path
+) -> None:
+    request = ask(steps=40)
+    first = stub.GenerateVideo(ask(seed=99, steps=60))
+    name = (await first.read()).accepted.name
+    store = Store(tmp_path / "store")
+    accepted = store.record(name)
+    assert accepted is not None
+    lost = core.Request(
+        take=dataclasses.replace(accepted.request.take, seed=0, steps=40), finish=accepted.request.finish
+    )
+    held = Claims(store.objects).open(lost.name, "somebody who is dead")
+    assert held is not None
+    store.accept(lost)
+    found = (await stub.GetVideo(pb.GetVideoRequest(name=lost.name))).video
+    assert (found.state, found.progress.stage) == (pb.VIDEO_STATE_RUNNING, pb.STAGE_QUEUED)
+    messages = await made(stub, request)
+    assert (messages[0].accepted.name, messages[0].accepted.attached) == (lost.name, True)
+    report = messages[-1].video.report
+    assert (report.steps_run, report.attempts, report.run) == (40, 1, held.claim.run)
 
 
 async def test_cancel_ends_every_attached_stream(stub: GeneratorServiceStub) -> None:
