@@ -33,7 +33,7 @@ protos: $(STAMP) ## write the stubs anew
 	@scripts/protos.sh
 
 bench: $(STAMP) ## every benchmark, quickly
-	@for f in benchmarks/prompts.py benchmarks/preprocess.py benchmarks/embedded.py benchmarks/engine.py benchmarks/engine_schedule.py; do echo "== $$f"; $(PY) $$f --quick || exit 1; done
+	@for f in benchmarks/prompts.py benchmarks/preprocess.py benchmarks/embedded.py benchmarks/engine.py benchmarks/engine_schedule.py benchmarks/engine_text.py; do echo "== $$f"; $(PY) $$f --quick || exit 1; done
 
 $(BUF): package.json
 	@command -v npm >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq npm; }

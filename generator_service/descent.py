@@ -70,5 +70,7 @@ class Descent:
         return rung
 
     def relieve(self) -> None:
-        """After the failed work was dropped."""
+        """After the failed work was dropped. What is kept of texts is made again where it is needed."""
+        for engine in self._engines.values():
+            engine.text.clear()
         ladder.relieve(next(iter(self._engines.values())).parts.device)

@@ -2,7 +2,8 @@
 
 The loop is that of diffusers' ``WanPipeline`` taken apart, so that whoever calls it may stop, look or turn to another
 request between any two steps; the latents are bit-equal to the pipeline's. This is exact mode: batch of one,
-conditional and unconditional as two passes, no folding, no caches over steps.
+conditional and unconditional as two passes, no caches over steps but the text's keys and values, which change no bit
+(`text_kv.py`). A tier with ``fold_text`` is not exact, and its execution fingerprint says so.
 
 Call from one thread at a time; nothing here locks.
 """
@@ -20,9 +21,10 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from safetensors.torch import load, save
 from torch import Tensor
 
-from generator_service import text
+from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.snapshot import Frozen
+from generator_service.text import PromptStates
 from generator_service.tier import Tier
 from generator_service.wan import Components
 
@@ -42,8 +44,8 @@ class Denoising:
 
     take: Take
     latents: Tensor
-    prompt: Tensor
-    negative: Tensor | None
+    prompt: PromptStates
+    negative: PromptStates | None
     scheduler: UniPCMultistepScheduler
     index: int = 0
 
@@ -76,6 +78,12 @@ class Engine:
 
     def __init__(self, components: Components) -> None:
         self._parts = components
+        self._text = Conditioner(components)
+
+    @property
+    def text(self) -> Conditioner:
+        """The caches of the prompts, for whoever counts or needs their memory."""
+        return self._text
 
     @property
     def parts(self) -> Components:
@@ -147,9 +155,9 @@ class Engine:
         t = state.scheduler.timesteps[state.index]
         expert, guidance = self._expert(t, state.take)
         noisy = state.latents.to(self._parts.dtype)
-        velocity = _velocity(expert, noisy, t, state.prompt)
+        velocity = self._velocity(expert, noisy, t, state.prompt)
         if state.negative is not None:
-            away = _velocity(expert, noisy, t, state.negative)
+            away = self._velocity(expert, noisy, t, state.negative)
             velocity = away + guidance * (velocity - away)
         state.latents = state.scheduler.step(velocity, t, state.latents, return_dict=False)[0]
         state.index += 1
@@ -208,6 +216,7 @@ class Engine:
         state = self.prepare(take)
         self.step(state)
         self.decode(self.begin_decode(state.latents))
+        self._text.clear()
 
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts
@@ -229,16 +238,15 @@ class Engine:
             scheduler=scheduler,
         )
 
-    def _encode(self, prompt: str) -> Tensor:
-        parts = self._parts
-        return text.encode_prompt(
-            prompt,
-            parts.tokenizer,
-            parts.text_encoder,
-            window=parts.tier.max_sequence_length,
-            device=parts.device,
-            dtype=parts.dtype,
-        )
+    def _encode(self, prompt: str) -> PromptStates:
+        return self._text.encode(prompt)
+
+    def _velocity(self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: PromptStates) -> Tensor:
+        with self._text.lent(expert, prompt) as states:
+            velocity: Tensor = expert(
+                hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=states, return_dict=False
+            )[0]
+        return velocity
 
     def _noise(self, take: Take) -> Tensor:
         """Noise of the request's own shape, drawn on the CPU: the same on every device, and never a slice of a longer
@@ -265,10 +273,3 @@ def pack(latents: Tensor) -> bytes:
 def unpack(data: bytes) -> Tensor:
     """What `pack` wrote."""
     return load(data)["latents"]
-
-
-def _velocity(expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: Tensor) -> Tensor:
-    velocity: Tensor = expert(
-        hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=prompt, return_dict=False
-    )[0]
-    return velocity

@@ -46,7 +46,7 @@ class Geometry:
     """``item`` and ``vae_item`` are bytes of a number in the experts and in the VAE; ``window`` is the text's length.
 
     ``weights`` are the bytes of all parts on the device, ``expert`` those of one expert, and ``experts`` how many there
-    are.
+    are. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none.
     """
 
     width: int
@@ -71,6 +71,7 @@ class Geometry:
     weights: int = 0
     expert: int = 0
     experts: int = 2
+    text_kept: int = 0
 
     @classmethod
     def of(

@@ -34,6 +34,7 @@ def geometry(parts: Components) -> Geometry:
         weights=sum(_bytes(part) for part in (*experts, parts.vae, parts.text_encoder)),
         expert=_bytes(parts.transformer),
         experts=len(experts),
+        text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
     )
 
 
@@ -71,6 +72,7 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
             for stage, work, seconds in _video(engine, sizes, f"a {turn} {width}", width, height, frames):
                 if turn:
                     estimator.step(engine.tier.tier, stage, work, seconds)
+    engine.text.clear()
 
 
 def _video(

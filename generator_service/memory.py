@@ -38,7 +38,8 @@ class Rung(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes. ``held`` stays between the steps; ``text``, ``step`` and ``decode`` come on top while such a step is made.
+    """Bytes. ``held`` stays between the steps, and from the first step on ``kept``, keys and values of the text; ``text``,
+    ``step`` and ``decode`` come on top while such a step is made.
 
     ``map`` is the causal VAE's feature map, which stays during the decode. ``tile`` is the share of a picture that one
     tile has. ``offloaded`` and ``grouped`` are the weights that leave the device on those rungs.
@@ -46,6 +47,7 @@ class Need:
 
     weights: int
     held: int
+    kept: int
     text: int
     step: int
     decode: int
@@ -59,8 +61,8 @@ class Need:
         share = self.tile if rung >= Rung.TILED else 1.0
         extra = {
             Stage.TEXT: self.text,
-            Stage.DENOISE: self.step,
-            Stage.DECODE: round(share * (self.decode + self.map)),
+            Stage.DENOISE: self.kept + self.step,
+            Stage.DECODE: self.kept + round(share * (self.decode + self.map)),
         }
         gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
         return self.weights - gone + self.held + extra.get(stage, 0)
@@ -75,6 +77,9 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     tokens, item = geometry.tokens(shape), geometry.item
     latents = 4 * geometry.channels * shape.frames * shape.height * shape.width
     states = shape.passes * geometry.window * geometry.text_width * item
+    # Keys and values of both texts in every layer of every expert, as many as may be kept.
+    kept = shape.passes * geometry.experts * geometry.layers * 2 * geometry.window * geometry.width * item
+    kept = min(kept, geometry.text_kept)
     layers = list(geometry.convolutions(shape.height, shape.width))
     feed_forward = 2 * geometry.feed_forward + BESIDE_FEED_FORWARD * geometry.width
     activations = tokens * max(feed_forward, IN_ATTENTION * geometry.width)
@@ -82,6 +87,7 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     return Need(
         weights=geometry.weights + cached,
         held=LATENT_COPIES * latents + states,
+        kept=kept,
         text=round(SCORES * geometry.text_heads * geometry.window**2 * item),
         step=round(item * (activations + TEXT_INSIDE * geometry.window * geometry.width)),
         decode=round(AROUND_CONVOLUTION * geometry.vae_item * max(c.inputs * c.places for c in layers)),

@@ -7,6 +7,7 @@ of odd text.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -35,6 +36,34 @@ class TextTokenizer(Protocol):
 
     def ids(self, text: str) -> list[int]:
         """Token ids of ``text`` with the end mark."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StatesKey:
+    """All that decides the states of a text: ``encoder`` names the encoder's and the tokenizer's files (`wan.py`)."""
+
+    encoder: str
+    text: str
+    window: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PromptStates:
+    """What the encoder made of a text: ``real`` is (1, tokens, text_dim), end mark included. The padding is not kept."""
+
+    key: StatesKey
+    real: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.real.nbytes
+
+    def padded(self) -> Tensor:
+        """(1, window, text_dim), zeros past the last token, as ``WanPipeline`` makes them."""
+        zeros = self.real.new_zeros(1, self.key.window - self.real.shape[1], self.real.shape[2])
+        return torch.cat([self.real, zeros], dim=1)
 
 
 class PieceTokenizer:
@@ -91,6 +120,23 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def prompt_states(key: StatesKey, tokenizer: TextTokenizer, encoder: UMT5EncoderModel) -> PromptStates:
+    """States of the text in ``key``. Its ``encoder`` must be the name of this encoder and tokenizer.
+
+    The encoder runs on the padded, masked window, because a shorter one gives other bits. Raises `PromptTooLongError`.
+    """
+    ids = tokenizer.ids(key.text)
+    if len(ids) > key.window:
+        raise PromptTooLongError(len(ids), key.window)
+    padded = torch.full((1, key.window), tokenizer.pad_id, dtype=torch.long)
+    padded[0, : len(ids)] = torch.tensor(ids)
+    mask = torch.zeros((1, key.window), dtype=torch.long)
+    mask[0, : len(ids)] = 1
+    states: Tensor = encoder(padded.to(key.device), mask.to(key.device)).last_hidden_state.to(dtype=encoder.dtype)
+    # A copy, so that the rows behind the last token are not kept with it.
+    return PromptStates(key=key, real=states[:, : len(ids)].to(key.dtype).clone())
+
+
 def encode_prompt(
     text: str,
     tokenizer: TextTokenizer,
@@ -102,15 +148,7 @@ def encode_prompt(
 ) -> Tensor:
     """States of ``text``, (1, window, text_dim) in ``dtype``, zeros past its last token, as ``WanPipeline`` makes them.
 
-    The encoder runs on the padded, masked window, because a shorter one gives other bits. Raises `PromptTooLongError`.
+    Raises `PromptTooLongError`.
     """
-    ids = tokenizer.ids(text)
-    if len(ids) > window:
-        raise PromptTooLongError(len(ids), window)
-    padded = torch.full((1, window), tokenizer.pad_id, dtype=torch.long)
-    padded[0, : len(ids)] = torch.tensor(ids)
-    mask = torch.zeros((1, window), dtype=torch.long)
-    mask[0, : len(ids)] = 1
-    states: Tensor = encoder(padded.to(device), mask.to(device)).last_hidden_state.to(dtype=encoder.dtype)
-    zeros = states.new_zeros(1, window - len(ids), states.shape[-1])
-    return torch.cat([states[:, : len(ids)], zeros], dim=1).to(dtype)
+    key = StatesKey(encoder="", text=text, window=window, dtype=dtype, device=device)
+    return prompt_states(key, tokenizer, encoder).padded()

@@ -35,6 +35,10 @@ class Tier(pydantic.BaseModel):
     ``priority``: higher ones step first, between any two steps; see `scheduler.Limits.floor` for what the others keep.
 
     ``flow_shift`` and ``boundary_ratio`` come from the model's own files unless they are set here.
+
+    ``text_kv`` keeps cross-attention's keys and values of a text over the steps; it changes no bit. ``fold_text`` has them
+    hold the padding as one row: smaller and faster, equal up to rounding only, so it changes the execution fingerprint.
+    ``text_kv_mib`` bounds them, and ``text_states_mib`` what is kept of the text encoder's work, on the device, in MiB.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -54,16 +58,22 @@ class Tier(pydantic.BaseModel):
     negative_prompt: str = ""
     priority: int = pydantic.Field(default=0, ge=0, le=9)
     max_sequence_length: int = pydantic.Field(default=512, ge=1)
+    text_kv: bool = True
+    fold_text: bool = False
+    text_kv_mib: int = pydantic.Field(default=256, ge=0)
+    text_states_mib: int = pydantic.Field(default=64, ge=0)
     draws: str = ""
     subjects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
-    def _shapes_are_possible(self) -> Tier:
+    def _settings_fit(self) -> Tier:
         if self.width.default % 16 or self.height.default % 16:
             raise ValueError("the default width and height must be multiples of 16")
         if self.frames.default % 4 != 1:
             raise ValueError("the default number of frames must be 4k+1")
+        if self.fold_text and not self.text_kv:
+            raise ValueError("fold_text folds what text_kv keeps: it needs text_kv")
         return self
 
 

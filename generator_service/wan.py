@@ -50,6 +50,7 @@ class Components:
     dtype: torch.dtype
     weights: str
     tokenizer_fingerprint: str
+    encoder_fingerprint: str
     execution: str
     versions: dict[str, str]
 
@@ -82,6 +83,7 @@ def load(tier: Tier, device: torch.device) -> Components:
         dtype=dtype,
         weights=weights,
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
+        encoder_fingerprint=encoder_fingerprint(folder),
         execution=execution(weights, tier, boundary, scheduler, device),
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
     )
@@ -107,7 +109,7 @@ def execution(
             "dtype": tier.dtype,
             "quantisation": "none",
             "attention": "native",
-            "folding": "none",
+            "folding": "pads" if tier.fold_text else "none",
             "batching": "one",
             "device": f"{device.type} {name}",
             "boundary": boundary,
@@ -119,11 +121,19 @@ def execution(
 
 def fingerprint(folder: Path) -> str:
     """Hex sha256 over the model's safetensors, its configurations and its tokenizer file, each with its relative name."""
+    return _files_digest(folder, PARTS, folder / "model_index.json", text.tokenizer_file(folder / "tokenizer"))
+
+
+def encoder_fingerprint(folder: Path) -> str:
+    """The same over what makes states of a prompt: text encoder and tokenizer file."""
+    return _files_digest(folder, ("text_encoder",), text.tokenizer_file(folder / "tokenizer"))
+
+
+def _files_digest(folder: Path, parts: tuple[str, ...], *more: Path) -> str:
     files = [
-        file for part in PARTS for pattern in ("*.safetensors", "*.json") for file in (folder / part).glob(pattern)
+        file for part in parts for pattern in ("*.safetensors", "*.json") for file in (folder / part).glob(pattern)
     ]
-    files += [folder / "model_index.json", text.tokenizer_file(folder / "tokenizer")]
-    found = {str(file.relative_to(folder)): _file_hash(file, *_stamp(file)) for file in files}
+    found = {str(file.relative_to(folder)): _file_hash(file, *_stamp(file)) for file in (*files, *more)}
     return core.digest(cast("dict[str, Any]", found))
 
 

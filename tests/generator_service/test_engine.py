@@ -119,6 +119,38 @@ def test_two_requests_may_take_turns_without_touching_each_other(tiny: Tiny, eng
     assert all(torch.equal(state.latents, latents) for state, latents in zip(turns, alone, strict=True))
 
 
+def with_settings(components: wan.Components, **changes: Any) -> Engine:
+    """Another engine over the same weights."""
+    return Engine(dataclasses.replace(components, tier=components.tier.model_copy(update=changes)))
+
+
+@pytest.mark.parametrize("changes", [{}, {"guidance": 1.0}, {"guidance_2": 1.0}], ids=str)
+@pytest.mark.parametrize("settings", [{"text_kv": False}, {"text_kv_mib": 0}, {"text_kv_mib": 3}], ids=str)
+def test_text_made_once_or_at_every_step_gives_the_same_bits(
+    tiny: Tiny, components: wan.Components, engine: Engine, changes: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """Over both experts, two requests in turns; a bound of 3 MiB holds one prompt for one expert and evicts all the time."""
+    takes = [tiny(steps=8, **changes).take, tiny(steps=8, prompt="a blue ring stays still", seed=8, **changes).take]
+    other = with_settings(components, **settings)
+    turns = [other.prepare(take) for take in takes]
+    while not all(state.done for state in turns):
+        for state in turns:
+            other.step(state)
+    kept = [denoise(engine, take).latents for take in takes]
+    assert all(torch.equal(state.latents, latents) for state, latents in zip(turns, kept, strict=True))
+    assert engine.text.kvs.counts.reused > 0
+    assert other.text.kvs.counts.reused == 0
+    assert (other.text.kvs.counts.evicted > 0) is (settings == {"text_kv_mib": 3})
+
+
+def test_folded_text_follows_the_pipeline_up_to_rounding(
+    tiny: Tiny, components: wan.Components, oracle: WanPipeline
+) -> None:
+    take = tiny(steps=8).take
+    folded, expected = denoise(with_settings(components, fold_text=True), take).latents, by_pipeline(oracle, take)
+    assert 0 < (folded - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
 def test_decoding_by_latent_frame_equals_decoding_the_whole(tiny: Tiny, engine: Engine, oracle: WanPipeline) -> None:
     take = tiny(frames=9).take
     state, other = (engine.begin_decode(denoise(engine, t).latents) for t in (take, tiny(seed=3, frames=9).take))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import av
 import pytest
 
-from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service import wan
+from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage, Take
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
 from generator_service.run import Run
 from generator_service.runner import Runner, StoppingError
@@ -53,15 +55,34 @@ async def finished(runner: Runner, request: Request) -> Report:
 
 async def until(run: Run, stage: Stage, step: int) -> None:
     async for progress in run.follow():
-        if (progress.stage, progress.step) == (stage, step):
+        # A tiny step takes less time than it takes to begin following: one that is already past counts.
+        if progress.stage is stage and progress.step >= step:
             return
     raise AssertionError(f"the run ended before step {step} of {stage}")
 
 
-async def test_a_run_tells_every_step_and_ends_in_a_stored_video(begin: Begin, store: Store, tiny: Tiny) -> None:
-    runner, request = await begin(), tiny()
+class Patient(Engine):
+    """A real engine that begins its first request when it is told to, so that nobody misses a step."""
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.go = threading.Event()
+
+    def prepare(self, take: Take) -> Denoising:
+        self.go.wait()
+        return super().prepare(take)
+
+
+async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    patient = Patient(engine.parts)
+    runner, request = await begin(with_engine=patient), tiny()
     run, attached = await runner.submit(request)
-    seen = [progress async for progress in run.follow()]
+    seen = []
+    async for progress in run.follow():
+        seen.append(progress)
+        patient.go.set()
     assert not attached
     assert seen == [
         Progress(stage=Stage.QUEUED),

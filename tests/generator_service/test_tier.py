@@ -54,6 +54,8 @@ def test_a_model_from_outside_stands_instead_of_the_files_own(tmp_path: Path) ->
         ("tier: small", "tier: ../etc"),
         ("tier: small", "tier: [small"),
         ("tier: small", "dtype: int8"),
+        ("fps: 8", "fps: 8\ntext_kv: false\nfold_text: true"),
+        ("fps: 8", "fps: 8\ntext_kv_mib: -1"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, old: str, new: str) -> None:

@@ -31,6 +31,22 @@ def test_the_fingerprint_follows_the_content_and_nothing_else(model_folder: Path
     assert len(found) == 4
 
 
+def test_states_of_a_prompt_are_named_by_encoder_and_tokenizer_alone(model_folder: Path, tmp_path: Path) -> None:
+    first = wan.encoder_fingerprint(model_folder)
+    copy = shutil.copytree(model_folder, tmp_path / "model")
+    found = []
+    for part in (
+        "transformer/config.json",
+        "model_index.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/spiece.model",
+    ):
+        (copy / part).write_bytes((copy / part).read_bytes() + b" ")
+        found.append(wan.encoder_fingerprint(copy))
+    assert found[0] == found[1] == first
+    assert len({first, *found}) == 3
+
+
 def test_settings_that_change_bits_change_the_execution(components: wan.Components, tier: Tier) -> None:
     def named(**changes: object) -> str:
         changed = tier.model_copy(update=changes)
@@ -39,7 +55,9 @@ def test_settings_that_change_bits_change_the_execution(components: wan.Componen
 
     assert named() == components.execution
     assert named(guidance=9.0) == components.execution
-    assert len({named(), named(dtype="bfloat16"), named(boundary_ratio=0.5), named(max_sequence_length=256)}) == 4
+    assert named(text_kv=False) == named(text_kv_mib=1) == components.execution
+    changed = {"dtype": "bfloat16", "boundary_ratio": 0.5, "max_sequence_length": 256, "fold_text": True}
+    assert len({named(), *(named(**{key: value}) for key, value in changed.items())}) == 5
 
 
 def test_the_tiers_shift_stands_instead_of_the_models(tier: Tier) -> None:

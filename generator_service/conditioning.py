@@ -1,0 +1,72 @@
+"""The text of one tier's requests: what the encoder made of a prompt, and what each expert made of that, each made once.
+
+Equal texts share: the negative prompt that every request has is encoded once. Both caches forget the least recently used
+and are bounded by settings of the tier; what was forgotten is made again, so a bound costs time and never a video.
+
+One thread at a time, the one that steps: nothing here locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diffusers import WanTransformer3DModel
+from torch import Tensor
+
+from generator_service import text, text_kv
+from generator_service.lru import ByteLRU
+from generator_service.text import PromptStates, StatesKey
+from generator_service.text_kv import TextKV
+from generator_service.wan import Components
+
+MIB = 1 << 20
+
+
+class Conditioner:
+    """Belongs to the components of one tier; ``states`` and ``kvs`` are its caches, whose counts say that they work."""
+
+    def __init__(self, parts: Components) -> None:
+        tier = parts.tier
+        self._parts = parts
+        self.states: ByteLRU[StatesKey, PromptStates] = ByteLRU(tier.text_states_mib * MIB, lambda each: each.nbytes)
+        self.kvs: ByteLRU[tuple[StatesKey, str], TextKV] = ByteLRU(tier.text_kv_mib * MIB, lambda each: each.nbytes)
+        if tier.text_kv:
+            for expert in (parts.transformer, parts.transformer_2):
+                if expert is not None:
+                    text_kv.install(expert)
+
+    def encode(self, prompt: str) -> PromptStates:
+        """States of ``prompt``. Raises `text.PromptTooLongError`."""
+        parts = self._parts
+        window = parts.tier.max_sequence_length
+        key = StatesKey(
+            encoder=parts.encoder_fingerprint, text=prompt, window=window, dtype=parts.dtype, device=parts.device
+        )
+        return self.states.get(key, lambda: text.prompt_states(key, parts.tokenizer, parts.text_encoder))
+
+    @contextmanager
+    def lent(self, expert: WanTransformer3DModel, states: PromptStates) -> Iterator[Tensor]:
+        """While the block lasts, ``expert`` reads the text of ``states``; yields what to pass as its
+        ``encoder_hidden_states``.
+
+        With ready-made keys and values that is one row: nobody reads it but for its type, and projecting it costs next
+        to nothing.
+        """
+        tier = self._parts.tier
+        if not tier.text_kv:
+            yield states.padded()
+            return
+        name = "transformer" if expert is self._parts.transformer else "transformer_2"
+        with text_kv.lent(expert, self.kvs.get((states.key, name), lambda: self._project(expert, states))):
+            yield states.real[:, :1]
+
+    def clear(self) -> None:
+        """Gives all memory of both caches back; for when the device has too little."""
+        self.states.clear()
+        self.kvs.clear()
+
+    def _project(self, expert: WanTransformer3DModel, states: PromptStates) -> TextKV:
+        if self._parts.tier.fold_text:
+            return text_kv.folded(expert, states.real, states.key.window)
+        return text_kv.project(expert, states.padded())
