@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 
 class Priorities:
-    """``floor`` is the share of device time that a lower priority gets while a higher one has work; 0 is strict.
+    """For every second that a higher priority uses, a lower one that has work gets ``floor`` seconds; 0 is strict.
 
     What a priority is owed is paid in whole steps, once it covers one: a short draft is not interrupted to pay for a long
     step.
