@@ -12,14 +12,16 @@ from generator_service.geometry import Geometry, Shape
 
 
 def step(geometry: Geometry, shape: Shape) -> float:
-    """One denoise step: every pass of the expert."""
+    """One denoise step: every pass of the expert. Where keys and values of the text are kept, they are made in an expert's
+    first step only, and that is left out."""
     n, d, text = geometry.tokens(shape), geometry.width, geometry.window
     linear = 8 * n * d * d + 4 * n * d * geometry.feed_forward
     attention = 4 * n * n * d
-    cross = 4 * n * d * d + 4 * text * d * d + 4 * n * text * d
+    made = 0 if geometry.text_kept else text
+    cross = 4 * n * d * d + 4 * made * d * d + 4 * n * text * d
     t, h, w = geometry.patch
     ends = 2 * 2 * n * d * geometry.channels * t * h * w
-    words = 2 * text * (geometry.text_width * d + d * d)
+    words = 2 * made * (geometry.text_width * d + d * d)
     return float(shape.passes * (geometry.layers * (linear + attention + cross) + ends + words))
 
 

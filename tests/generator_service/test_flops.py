@@ -8,7 +8,7 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from generator_service import flops
+from generator_service import flops, measure
 from generator_service.core import Request, Stage
 from generator_service.engine import Engine
 from generator_service.geometry import Geometry
@@ -19,9 +19,7 @@ from generator_service.geometry import Geometry
 def test_the_formula_counts_what_torch_counts(
     engine: Engine, tiny: Callable[..., Request], size: tuple[int, int, int], guidance: float
 ) -> None:
-    parts = engine.parts
-    text = parts.text_encoder.config.to_dict()
-    geometry = Geometry.of(parts.transformer.config, parts.vae.config, text, window=512)
+    geometry = measure.geometry(engine.parts)
     take = tiny(width=size[0], height=size[1], frames=size[2], guidance=guidance, guidance_2=guidance).take
     shape = geometry.shape(take)
 
@@ -31,9 +29,12 @@ def test_the_formula_counts_what_torch_counts(
             work()
         return int(counter.get_total_flops())
 
+    engine.text.clear()
+    text = counted(lambda: engine.prepare(take))
+    assert flops.text(geometry, shape) == pytest.approx(text, rel=0.02)
     state = engine.prepare(take)
+    engine.step(state)
     assert flops.step(geometry, shape) == pytest.approx(counted(lambda: engine.step(state)), rel=0.02)
-    assert flops.text(geometry, shape) == pytest.approx(counted(lambda: engine.prepare(take)), rel=0.02)
     decoding = engine.begin_decode(state.latents)
     first = counted(lambda: engine.decode(decoding))
     assert flops.decode(geometry, shape, first=True) == pytest.approx(first, rel=0.02)
