@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+import tqdm
+from transformers.utils.logging import disable_progress_bar
 
 from generator_service import tier as tiers
 from generator_service import wan
@@ -73,6 +76,9 @@ class TellingStore(Store):
 
 def load() -> TellingEngine:
     """Of the folder that the environment names; its execution is what tests' takes say."""
+    # No bars, and no lock between processes for them, which a killed process would leave behind.
+    disable_progress_bar()
+    tqdm.tqdm.set_lock(threading.RLock())
     tier = tiers.load(tiers.FOLDER / "embedded.yaml", os.environ[MODEL])
     return TellingEngine(dataclasses.replace(wan.load(tier, torch.device("cpu")), execution="0" * 64))
 
