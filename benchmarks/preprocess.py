@@ -118,7 +118,7 @@ async def passes(traffic: list[str], room: int) -> tuple[dict[str, list[float]],
     """Microseconds of every request by where its answer came from, and the line's stages (of runs, not of hits)."""
     settings, metrics = Settings(), Metrics()
     cache = PromptCache(room=room, ttl=3600, metrics=metrics)
-    preparer = Preparer(settings, load_lines(settings), Worker(queue=64), cache)
+    preparer = Preparer(settings, load_lines(settings), Worker(queue=64), cache, metrics)
     took: dict[str, list[float]] = defaultdict(list)
     stages: dict[str, float] = defaultdict(float)
     for text in traffic:

@@ -48,7 +48,7 @@ async def serve() -> None:
     """Until standard input ends."""
     settings, metrics = Settings(), Metrics()
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=settings.cache_ttl_seconds, metrics=metrics)
-    preparer = Preparer(settings, load_lines(settings), Worker(queue=settings.worker_queue), cache)
+    preparer = Preparer(settings, load_lines(settings), Worker(queue=settings.worker_queue), cache, metrics)
     servicer: Any = PreprocessServicer(preparer, None)  # type: ignore[abstract,arg-type]
     services = {
         SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer),

@@ -16,7 +16,8 @@ from preprocess_service.summarise.units import Word, words_of
 READS, CLAUSES, FIRST = 0.9, 0.95, 0.9
 CJK = re.compile("[\u3400-\u9fff]")
 CLAUSE = re.compile('[，。；：！？,.;:!?\n“”"（）()—]')
-NEGATION = re.compile("没有|不|无")
+NEGATION = re.compile("(?!不[断同仅但过久已禁少]|无[数缝尽论比垠]|无人机)(?:没有|不|无)")
+"""Without words that are written with the character and deny nothing: steadily, different, countless, seamless, drone."""
 NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 QUOTED = re.compile('"[^"\n]+"|“[^”\n]+”|「[^」\n]+」|《[^》\n]+》')
 VERBS = ("s", "ed", "ing")

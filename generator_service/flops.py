@@ -7,6 +7,9 @@ against torch's own counter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from generator_service.core import Stage
 from generator_service.geometry import Geometry, Shape
 
@@ -46,11 +49,12 @@ def pixels(geometry: Geometry, shape: Shape) -> float:
     return float(frames * shape.height * shape.width * geometry.spatial**2)
 
 
-def stages(geometry: Geometry, shape: Shape) -> dict[Stage, list[tuple[float, int]]]:
-    """For every stage its kinds of steps: (work of one, how many)."""
+@lru_cache(maxsize=1024)
+def stages(geometry: Geometry, shape: Shape) -> Mapping[Stage, tuple[tuple[float, int], ...]]:
+    """For every stage its kinds of steps: (work of one, how many). Kept, because it is asked around every step."""
     return {
-        Stage.TEXT: [(text(geometry, shape), 1)],
-        Stage.DENOISE: [(step(geometry, shape), shape.steps)],
-        Stage.DECODE: [(decode(geometry, shape, first=True), 1), (decode(geometry, shape), shape.frames - 1)],
-        Stage.ENCODE: [(pixels(geometry, shape), 1)],
+        Stage.TEXT: ((text(geometry, shape), 1),),
+        Stage.DENOISE: ((step(geometry, shape), shape.steps),),
+        Stage.DECODE: ((decode(geometry, shape, first=True), 1), (decode(geometry, shape), shape.frames - 1)),
+        Stage.ENCODE: ((pixels(geometry, shape), 1),),
     }

@@ -141,7 +141,7 @@ class Governor:
         if self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
             return
         geometry = self._geometries[take.tier]
-        kinds = dict(flops.stages(geometry, geometry.shape(take)).items())[progress.stage]
+        kinds = flops.stages(geometry, geometry.shape(take))[progress.stage]
         work = kinds[0][0] if progress.step <= 1 else kinds[-1][0]
         self.estimator.step(take.tier, progress.stage, work, seconds)
 

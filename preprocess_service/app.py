@@ -60,8 +60,9 @@ async def running(settings: Settings) -> AsyncIterator[App]:
     ttl = settings.cache_ttl_seconds
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
     estimates = Estimates(generator)
+    preparer = Preparer(settings, lines, worker, cache, metrics)
     # What is not built is answered by the base class, which the stubs call abstract.
-    servicer = PreprocessServicer(Preparer(settings, lines, worker, cache), generator, estimates)  # type: ignore[abstract]
+    servicer = PreprocessServicer(preparer, generator, estimates)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
     server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
     app = App(server=server, generator=generator, shared=shared)

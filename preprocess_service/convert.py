@@ -95,6 +95,7 @@ def receipt_of(receipt: Receipt, tier: str, cache: pb.CacheResult = pb.CACHE_RES
         cache=cache,
         warnings=[*(note for note in receipt.notes if note != "deep_compression"), *absent(receipt)],
         screening=screening_of(receipt.screening),
+        template=receipt.template,
         original_sha256=hashlib.sha256(receipt.original.encode("utf-8")).hexdigest(),
     )
 

@@ -186,6 +186,8 @@ class Request:
     keywords: tuple[str, ...] = ()
     marked: tuple[str, ...] = ()
     """Terms that the text marked, once it is normalised and the marks are out of it (see protect.py)."""
+    configured: tuple[str, ...] = ()
+    """Terms of the tenant's lexicon that the normalised text has (see lexicons.py)."""
     policy: Policy = field(default_factory=lambda: POLICIES["economy"])
     template: Template = field(default_factory=Template)
     emojis: str = "drop"
@@ -264,6 +266,8 @@ class Receipt:
     line_version: str
     fingerprint: str
     screening: Screening = Screening()
+    template: str = ""
+    """Name and version, ``default@1``."""
 
     @property
     def ratio(self) -> float:

@@ -24,7 +24,28 @@ class Metrics:
         self.misses = {level: lookups.labels(level=level, result="miss") for level in LEVELS}
         troubles = self._counter("cache_redis_troubles", "Times that Redis was left out, by cause.", ["cause"])
         self.redis_troubles = {cause: troubles.labels(cause=cause) for cause in REDIS_TROUBLES}
+        self._prompts = self._counter(
+            "prompts", "Prompts prepared, by what shortened them last; cut: head and tail, the last resort.", ["rung"]
+        )
+        self._screened = self._counter("screened", "Prompts screened, by tenant and verdict.", ["tenant", "verdict"])
+        self._bound: dict[tuple[str, ...], Counter] = {}
         self.uncacheable = self._counter("cache_uncacheable", "Results that were not kept because a stage had failed.")
+
+    def prepared(self, tenant: str, rung: str, verdict: str) -> None:
+        """One prompt is answered, from a cache or not: a hit replays its verdict and counts."""
+        self._inc(self._prompts, rung)
+        self.screened(tenant, verdict)
+
+    def screened(self, tenant: str, verdict: str) -> None:
+        """A verdict of screening: pass, flagged or rejected."""
+        self._inc(self._screened, tenant, verdict)
+
+    def _inc(self, counter: Counter, *labels: str) -> None:
+        """Labels are looked up once: binding them costs more than counting. Tenants are known callers, so they are few."""
+        key = (counter._name, *labels)
+        if (bound := self._bound.get(key)) is None:
+            bound = self._bound[key] = counter.labels(*labels)
+        bound.inc()
 
     def read(self, name: str, help_: str, levels: Callable[[], Mapping[str, float]], *, counts: bool) -> None:
         """A figure that its owner keeps anyway: ``levels`` (level -> figure) is asked at every scrape."""

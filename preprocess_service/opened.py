@@ -38,6 +38,7 @@ class Opened:
                 changes=self.changes + tuple(map(self._moved, receipt.changes)),
                 notes=self.notes + receipt.notes + (("deep_compression",) if self._is_deep(receipt) else ()),
                 screening=self.screening,
+                template=f"{self.request.template.name}@{self.request.template.version}",
             ),
         )
 

@@ -23,17 +23,22 @@ from .core import (
     Request,
     Verdict,
 )
+from .lexicons import Lexicon
 from .opened import Opened
-from .protect import HARD, KEYWORD, KEYWORD_LENGTH_MAX, KEYWORDS_MAX, MARK, Protector, fold
+from .protect import HARD, KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector, fold
 from .run import Rewriter, Run
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "2"
+LINE_VERSION = "3"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
 TARGET_MIN = 16
+READ = 2_048
+"""Tokens that are weighed word by word, four times the encoder's window; of a longer text head and tail are read. Choosing words
+costs more than linear time, and nobody writes such prompts."""
+NO_LEXICON = Lexicon()
 RATIO_MIN = 0.1
 """The least share of its tokens that a client may ask for."""
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,8 +66,8 @@ class Line:
         opened = self.open(request)
         return opened.close(self.shorten(opened.request))
 
-    def open(self, request: Request) -> Opened:
-        """Check and normalise: from here on equal prompts are equal strings."""
+    def open(self, request: Request, lexicon: Lexicon = NO_LEXICON) -> Opened:
+        """Check and normalise: from here on equal prompts are equal strings. ``lexicon`` has the tenant's own keywords."""
         original = template.compose(request.fields, request.template) if request.fields else request.text
         check(request, original)
         run = Run(prompt=Prompt.of(original), tokenizer=self.tokenizer, protector=Protector())
@@ -70,8 +75,8 @@ class Line:
             run.do(clean.STAGE, lambda p: clean.clean(p, emojis=request.emojis))
         screening = run.screen(request)
         if request.policy.clean:
-            run.protect(request)
-            hard = run.protector.keywords + run.protector.marked
+            run.protect(request, lexicon)
+            hard = tuple(term for _, term in run.protector.terms)
             run.change(lambda p: labels.unlabel(p, request.template))
             run.change(lambda p: endings.settle(p, keywords=hard))
         if not run.prompt.text.strip():
@@ -83,6 +88,7 @@ class Line:
                 fields=None,
                 keywords=run.protector.keywords,
                 marked=run.protector.marked,
+                configured=run.protector.configured,
             ),
             prompt=run.prompt,
             tokens=run.before,
@@ -94,7 +100,7 @@ class Line:
 
     def shorten(self, request: Request) -> Prepared:
         """The costly part, for a request that ``open`` normalised; the receipt is told in offsets of the normalised text."""
-        protector = Protector(request.keywords, request.marked)
+        protector = Protector(request.keywords, request.marked, request.configured)
         run = Run(prompt=Prompt.of(request.text), tokenizer=self.tokenizer, protector=protector)
         policy = narrowed(request.policy, request.ratio, run.tokens)
         if not policy.clean and run.tokens > policy.target:
@@ -119,6 +125,8 @@ class Line:
         """The ladder: the rewriter at its ratio while it is faithful, then words chosen, pins kept."""
         if self.rewriter and rewritable(run.prompt.text):
             run.rewrite(self.rewriter, policy.ratio)
+        if run.tokens > READ:
+            run.cut(replace(policy, target=READ, head=3, tail=1))
         if run.tokens > policy.target:
             pins = run.protector.pins(run.prompt.text)
             run.do(
@@ -215,8 +223,7 @@ def protected(protector: Protector, before: str, after: str) -> tuple[ProtectedT
     had, has = protector.hard(before), protector.hard(after)
     terms = [
         ProtectedTerm(text=text, kind=kind, present=fold(text) in had, survived=fold(text) in has)
-        for texts, kind in ((protector.keywords, KEYWORD), (protector.marked, MARK))
-        for text in texts
+        for kind, text in protector.terms
     ]
     terms += [
         ProtectedTerm(

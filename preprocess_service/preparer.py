@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
-from reelgate.rpc.errors import InvalidFieldError, NotFoundError, Violation
+from reelgate.rpc.errors import InvalidFieldError, NotFoundError, PromptRejectedError, Violation
 
 from .cache import PromptCache, cacheable, line_key, raw_key
-from .convert import prepared_of, request_of
+from .convert import COMPRESSORS, VERDICTS, prepared_of, request_of
 from .core import Request
+from .lexicons import Lexicon
+from .metrics import Metrics
 from .pipeline import Line
 from .settings import Settings
 from .tenants import Tenants
 from .worker import Worker
 
+RUNGS = {number: {"head_tail": "cut"}.get(name, name) for name, number in COMPRESSORS.items()}
+SCREENED = {number: name for name, number in VERDICTS.items()} | {pb.SCREENING_VERDICT_UNSPECIFIED: "none"}
+
 
 class Preparer:
     """What PreparePrompt and GenerateVideo share."""
 
-    def __init__(self, settings: Settings, lines: Mapping[str, Line], worker: Worker, cache: PromptCache) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, lines: Mapping[str, Line], worker: Worker, cache: PromptCache, metrics: Metrics
+    ) -> None:
+        self._settings, self._metrics = settings, metrics
         self._lines = dict(lines)
         self._worker = worker
         self._cache = cache
@@ -31,6 +38,16 @@ class Preparer:
 
         Raises what the line raises, fields named as in the contract; ``NotFoundError`` for an unknown tier.
         """
+        try:
+            made = await self._prepare(message, tier=tier, tenant=tenant)
+        except PromptRejectedError:
+            self._metrics.screened(tenant, "rejected")
+            raise
+        receipt = made.receipt
+        self._metrics.prepared(tenant, RUNGS[receipt.compressor], SCREENED[receipt.screening.verdict])
+        return made
+
+    async def _prepare(self, message: pb.PromptInput, *, tier: str, tenant: str) -> pb.PreparedPrompt:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
@@ -46,10 +63,10 @@ class Preparer:
             default_policy=settings.default_policy,
             emojis=settings.emojis,
             tenant=configured,
-            screening=settings.screening,
+            screening=configured.screening or settings.screening,
         )
         try:
-            made, keep = await self._make(request, tier, tenant, versions)
+            made, keep = await self._make(request, tier, tenant, versions, configured.lexicon)
         except InvalidFieldError as error:
             raise _in_message(error) from error
         if keep:
@@ -57,11 +74,11 @@ class Preparer:
         return made
 
     async def _make(
-        self, request: Request, tier: str, tenant: str, versions: tuple[str, ...]
+        self, request: Request, tier: str, tenant: str, versions: tuple[str, ...], lexicon: Lexicon
     ) -> tuple[pb.PreparedPrompt, bytes]:
         """The answer, and the bytes that the next equal request gets; none where it had better ask the line again."""
         line = self._lines[tier]
-        opened = await self._worker.open(line, request)
+        opened = await self._worker.open(line, request, lexicon)
         key = line_key(tenant=tenant, versions=versions, request=opened.request)
         found = await self._cache.prepared(key, lambda: self._worker.shorten(line, opened.request))
         prepared = opened.close(found.prepared)

@@ -16,8 +16,8 @@ from .core import Change, Edit, Prompt
 KEYWORDS_MAX = 1_000
 KEYWORD_LENGTH_MAX = 200
 STAGE = "protect"
-KEYWORD, MARK = "keyword", "mark"
-HARD = frozenset((KEYWORD, MARK))
+KEYWORD, LEXICON, MARK = "keyword", "lexicon", "mark"
+HARD = frozenset((KEYWORD, LEXICON, MARK))
 """Kinds of the spans whose loss is an error; the others are kept while they fit and missed by name."""
 MARKED = re.compile(r"\[\[[^\S\n]*([^\[\]\n]{0,198}[^\[\]\s])[^\S\n]*\]\]")
 
@@ -29,7 +29,9 @@ NUMBER = re.compile(
 )
 NEGATION = re.compile(
     r"\b(?:no|not|never|without|none|nobody|nothing|neither|nor|cannot|(?:do|does|did|is|are|was|were|wo|ca|could|should|would|has|have|had)n['’]t)\b(?:\s+(?:(?:a|an|the|any|other|single|more)\s+)?[^\W\d_]+(?:-[^\W\d_]+)*)?"
-    r"|(?:没有|无人|不要|不能|不会|不再|不是|禁止|并非|从未|从不|毫无|没|不|无)[\u4e00-\u9fff]{0,2}",
+    # 不断 (steadily), 无人机 (drone), 无缝 (seamless) and their like deny nothing.
+    r"|(?!不[断同仅但过久已禁少一错凡妨管论愧]|无[数缝尽论比垠疑限穷边]|无人机)"
+    r"(?:没有|无人|不要|不能|不会|不再|不是|禁止|并非|从未|从不|毫无|没|不|无)[\u4e00-\u9fff]{0,2}",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -37,7 +39,7 @@ _JOINED = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """``text`` at ``[start:end]`` of the text that was searched; ``kind`` is keyword, mark, quote, number or negation."""
+    """``text`` at ``[start:end]`` of the text that was searched; ``kind`` is keyword, lexicon, mark, quote, number or negation."""
 
     start: int
     end: int
@@ -54,16 +56,27 @@ def fold(text: str) -> str:
 class Protector:
     """Finds the protected spans of any text. Built once a request; the keywords' automaton costs what they weigh."""
 
-    def __init__(self, keywords: Iterable[str] = (), marked: Iterable[str] = ()) -> None:
-        """``marked`` are the terms that the prompt itself marked: found wherever they stand, inside a word too."""
+    def __init__(
+        self, keywords: Iterable[str] = (), marked: Iterable[str] = (), configured: Iterable[str] = ()
+    ) -> None:
+        """``marked`` are the terms that the prompt itself marked: found wherever they stand, inside a word too.
+        ``configured`` are those of the tenant's lexicon that the prompt has."""
         self.keywords = tuple(dict.fromkeys(k.strip() for k in keywords if k.strip()))
         known = {fold(k) for k in self.keywords}
+        self.configured = tuple(t for t in dict.fromkeys(configured) if fold(t) not in known)
+        known |= set(map(fold, self.configured))
         self.marked = tuple(m for m in dict.fromkeys(marked) if fold(m) not in known)
         self._automaton = ahocorasick.Automaton()
-        for term, kind in (*((k, KEYWORD) for k in self.keywords), *((m, MARK) for m in self.marked)):
+        for kind, term in self.terms:
             self._automaton.add_word(fold(term), (len(term), kind))
-        if self.keywords or self.marked:
+        if self.terms:
             self._automaton.make_automaton()
+
+    @property
+    def terms(self) -> tuple[tuple[str, str], ...]:
+        """Kind and text of all that must survive verbatim."""
+        kinds = ((KEYWORD, self.keywords), (LEXICON, self.configured), (MARK, self.marked))
+        return tuple((kind, term) for kind, terms in kinds for term in terms)
 
     def spans(self, text: str) -> tuple[Span, ...]:
         """All protected spans, in order of their start, those of a kind not overlapping, long before short.
@@ -83,7 +96,7 @@ class Protector:
 
     def holds(self, before: str, after: str) -> bool:
         """Is every keyword and marked term of ``before`` still in ``after``?"""
-        if not self.keywords and not self.marked:
+        if not self.terms:
             return True
         return self.hard(before) <= self.hard(after)
 
@@ -103,12 +116,12 @@ class Protector:
         return tuple(out)
 
     def _hard_spans(self, text: str) -> list[Span]:
-        if not self.keywords and not self.marked:
+        if not self.terms:
             return []
         out = []
         for last, (size, kind) in self._automaton.iter(fold(text)):
             start, end = last - size + 1, last + 1
-            if is_bounded(text, start, end) if kind == KEYWORD else text[start:end] in self.marked:
+            if is_bounded(text, start, end) if kind != MARK else text[start:end] in self.marked:
                 out.append(Span(start=start, end=end, kind=kind, text=text[start:end]))
         return out
 

@@ -9,6 +9,7 @@ from reelgate.rpc.errors import PromptRejectedError
 
 from . import clean, fidelity, fit, screen, template
 from .core import Change, Edit, Policy, Prompt, Request, Screening, StageReport
+from .lexicons import Lexicon
 from .protect import STAGE as PROTECT
 from .protect import Protector, unmark
 from .summarise import extractive
@@ -88,7 +89,7 @@ class Run:
             self.notes += [f"screening:{signal.name}" for signal in found.signals]
         return found
 
-    def protect(self, request: Request) -> None:
+    def protect(self, request: Request, lexicon: Lexicon) -> None:
         """Take the brackets of the marks out, and know from here on what must survive."""
         marked: list[str] = []
 
@@ -100,7 +101,7 @@ class Run:
         if "[[" in self.prompt.text:
             self.do(PROTECT, stage)
         keywords = (clean.clean(Prompt.of(k), emojis=request.emojis)[0].text or k for k in request.keywords)
-        self.protector = Protector(keywords, marked)
+        self.protector = Protector(keywords, marked, lexicon.found(self.prompt.text))
 
     def tidied(self, prompt: Prompt, *, balance: bool) -> tuple[Prompt, tuple[Change, ...]]:
         """Tidy, unless a keyword is made of what would be tidied away."""

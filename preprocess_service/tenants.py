@@ -1,8 +1,11 @@
 """What each tenant has set up: a folder of YAML, read again when it changes.
 
 <folder>/default.yaml              for everybody
+<folder>/default.keywords.txt      terms that must survive, one a line; "# " begins a comment
 <folder>/tenants/<tenant>.yaml     for one tenant; wins name by name
+<folder>/tenants/<tenant>.keywords.txt    more terms for one tenant
 
+screening: reject                  observe, flag or reject, instead of the service's own setting
 templates:
   product:
     version: "3"
@@ -16,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -26,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reelgate.rpc.errors import NotFoundError
 
 from .core import Template
+from .lexicons import Lexicon, terms_of
 
 log = logging.getLogger(__name__)
 Name = Literal["subject", "action", "scene", "style", "camera"]
@@ -44,6 +48,7 @@ class _Template(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     templates: dict[str, _Template] = {}
+    screening: Literal["", "observe", "flag", "reject"] = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,8 @@ class Tenant:
 
     templates: Mapping[str, Template]
     version: str
+    lexicon: Lexicon = field(default_factory=Lexicon)
+    screening: str = ""
 
     def template(self, name: str) -> Template:
         """Raises ``NotFoundError``."""
@@ -71,15 +78,18 @@ class Tenants:
         if folder is not None:
             if not folder.is_dir():
                 raise ValueError(f"the tenants' folder {folder} is no folder")
-            for path in (folder / "default.yaml", *sorted((folder / "tenants").glob("*.yaml"))):
-                _read(path)
+            tenants = (
+                {name_of(path) for path in (folder / "tenants").iterdir()} if (folder / "tenants").is_dir() else set()
+            )
+            for path in (folder / "default.yaml", *(folder / "tenants" / f"{name}.yaml" for name in sorted(tenants))):
+                _load((path,))
 
     def of(self, tenant: str) -> Tenant:
         """The configuration of ``tenant``; the built-in one where there is no folder."""
         if self._folder is None:
             return self._built_in
         paths = (self._folder / "default.yaml", self._folder / "tenants" / f"{tenant}.yaml")
-        signature = tuple(map(_stamp, paths))
+        signature = tuple(stamp for path in paths for stamp in (_stamp(path), _stamp(_beside(path))))
         known = self._known.get(tenant)
         if known and known[0] == signature:
             return known[1]
@@ -94,6 +104,11 @@ class Tenants:
         return current
 
 
+def name_of(path: Path) -> str:
+    """The tenant whose file ``path`` is."""
+    return path.name.removesuffix(".yaml").removesuffix(".keywords.txt")
+
+
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         stat = path.stat()
@@ -103,12 +118,28 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _load(paths: tuple[Path, ...]) -> Tenant:
-    templates, digest = dict(BUILT_IN), hashlib.sha256()
+    """The tenant that ``paths`` (each a YAML file, with its keywords beside it) describe. Raises ``ValueError``, ``OSError``."""
+    templates, digest, screening, terms = dict(BUILT_IN), hashlib.sha256(), "", dict[str, None]()
     for path in paths:
         raw, file = _read(path)
-        digest.update(len(raw).to_bytes(8, "little") + raw)
+        words = _keywords(path)
+        for part in (raw, words):
+            digest.update(len(part).to_bytes(8, "little") + part)
         templates |= {name: _template(name, given) for name, given in file.templates.items()}
-    return Tenant(templates=templates, version=digest.hexdigest())
+        screening = file.screening or screening
+        terms |= dict.fromkeys(terms_of(words.decode("utf-8")))
+    return Tenant(templates=templates, version=digest.hexdigest(), lexicon=Lexicon(terms), screening=screening)
+
+
+def _beside(path: Path) -> Path:
+    """The keywords of the same tenant."""
+    return path.with_name(f"{path.stem}.keywords.txt")
+
+
+def _keywords(path: Path) -> bytes:
+    """The bytes of the keyword file beside ``path``, none where there is no file."""
+    beside = _beside(path)
+    return beside.read_bytes() if beside.exists() else b""
 
 
 def _template(name: str, given: _Template) -> Template:

@@ -5,7 +5,7 @@ The text is counted as it is: whatever cleans a prompt must have done so before,
 
 import hashlib
 import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,8 @@ import tokenizers
 
 MEMO = 128
 """Texts whose counts are remembered: the stages ask for the same few again."""
+RECENT = 8
+"""Texts whose whole encoding is: a prompt's offsets are asked for soon after its count."""
 
 
 class Tokenizer(Protocol):
@@ -40,13 +42,14 @@ class JsonTokenizer:
         self._tokenizer.no_padding()
         self.fingerprint = fingerprint_of(path)
 
+        self._encode = lru_cache(maxsize=RECENT)(partial(self._tokenizer.encode, add_special_tokens=False))
         self.count = lru_cache(maxsize=MEMO)(self._count)
 
     def _count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._encode(text).ids)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        return list(self._encode(text).offsets)
 
 
 class PieceTokenizer:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from reelgate.rpc.errors import QueueFullError
 
 from .core import Prepared, Request
+from .lexicons import Lexicon
 from .opened import Opened
 from .pipeline import Line
 
@@ -26,9 +28,9 @@ class Worker:
         self._waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="line")
 
-    async def open(self, line: Line, request: Request) -> Opened:
+    async def open(self, line: Line, request: Request, lexicon: Lexicon) -> Opened:
         """As ``Line.open``. Raises ``QueueFullError`` when too many wait."""
-        return await self._run(line.open, request, slow=False)
+        return await self._run(partial(line.open, lexicon=lexicon), request, slow=False)
 
     async def shorten(self, line: Line, request: Request) -> Prepared:
         """As ``Line.shorten``. Raises ``QueueFullError`` when too many wait."""

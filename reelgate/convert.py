@@ -106,6 +106,15 @@ def prepared(m: pb.PreparedPrompt | pb.PreparePromptResponse) -> v.Prepared:
     )
 
 
+def screening(m: pb.Screening) -> v.Screening:
+    return v.Screening(
+        policy=m.policy,
+        verdict=pb.ScreeningVerdict.Name(m.verdict).removeprefix("SCREENING_VERDICT_").lower(),
+        score=m.score,
+        signals=tuple(v.Signal(name=s.name, value=s.value, limit=s.limit, severity=s.severity) for s in m.signals),
+    )
+
+
 def receipt(m: pb.Receipt) -> v.Receipt:
     return v.Receipt(
         line_version=m.line_version,
@@ -140,6 +149,8 @@ def receipt(m: pb.Receipt) -> v.Receipt:
         compressor=pb.Compressor.Name(m.compressor).removeprefix("COMPRESSOR_").lower(),
         deep_compression=m.deep_compression,
         warnings=tuple(m.warnings),
+        screening=screening(m.screening),
+        template=m.template,
     )
 
 

@@ -94,6 +94,26 @@ class ProtectedTerm:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Signal:
+    """Something that does not look like a prompt: ``value`` is over ``limit``; ``severity`` is 1 at twice the limit."""
+
+    name: str
+    value: float
+    limit: float
+    severity: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Screening:
+    """``verdict`` is pass or flagged, ``score`` (0 to 1) the highest severity of the signals."""
+
+    policy: str
+    verdict: str
+    score: float
+    signals: tuple[Signal, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Receipt:
     """Where every token went. Counts are without the end mark."""
 
@@ -114,6 +134,8 @@ class Receipt:
     compressor: str
     deep_compression: bool
     warnings: tuple[str, ...]
+    screening: Screening
+    template: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .glue import optional
-from .units import Chunk, Word
+from .units import LONGEST, Chunk, Word
 
-GLUE = 0.001
+GLUE = 0.02
 """Value for a token of what only joins: articles go before anything that is shown, openers after most praise."""
 REPEATED = 0.005
 """Factor for a mention that does not carry its word."""
 LONE = 0.85
-"""Factor for a phrase of which one word is left: it reads as a word, not as a phrase."""
+"""Factor for a phrase that carries one word only."""
+STUMP = 0.4
+"""Factor for one word alone between two marks, where the text had more: ``history.`` tells a reader nothing."""
 WORTHLESS = 0.03
 """Value for a token below which even what fits goes."""
 SKIMMED = 0.95
@@ -53,7 +55,7 @@ class Choice:
         self.closed = [words[chunk.last - 1].mark for chunk in chunks]
         self.ends = [n + 1 for n in range(len(chunks))]
         for n in range(len(chunks) - 2, -1, -1):
-            if chunks[n + 1].hangs:
+            if chunks[n + 1].hangs and chunks[self.ends[n + 1] - 1].last - chunks[n].first <= LONGEST:
                 self.ends[n] = self.ends[n + 1]
         self.mentions: dict[str, list[int]] = defaultdict(list)
         self.carrier: dict[str, int] = {}
@@ -61,7 +63,9 @@ class Choice:
             if word.value:
                 self.mentions[word.stem].append(i)
                 self.carrier.setdefault(word.stem, i)
+        self.phrases: dict[int, Candidate] = {}
         self.heap = [(self.density(c), -c.first, n, c) for n, c in enumerate(self.candidates())]
+        self.pushed = len(self.heap)
         heapq.heapify(self.heap)
 
     def fit(self, target: int) -> list[bool]:
@@ -100,11 +104,12 @@ class Choice:
                 self.optional[first:last] = [True] * (last - first)
                 yield Candidate(first, last, n)
         for n, chunk in enumerate(self.chunks):
-            yield Candidate(chunk.first, self.chunks[self.ends[n] - 1].last, n, True)
+            self.phrases[n] = Candidate(chunk.first, self.chunks[self.ends[n] - 1].last, n, True)
+            yield self.phrases[n]
 
     def density(self, candidate: Candidate) -> float:
         """Value for a token of what the candidate would take away now."""
-        value, carried = 0.0, 0
+        value, carried, kept = 0.0, 0, 0
         cost = float(self.saved_mark(candidate)) if candidate.phrase else 0.0
         for i in range(candidate.first, candidate.last - self.shares_mark(candidate)):
             word = self.words[i]
@@ -113,9 +118,22 @@ class Choice:
             cost += word.cost
             value += self.worth(i)
             carried += word.value > 0
+            kept += not word.mark and not self.optional[i]
         if candidate.phrase and carried < 2:
-            value *= LONE
+            value *= STUMP if kept == 1 and self.apart(candidate) else LONE
         return value / max(cost, SMALLEST)
+
+    def apart(self, candidate: Candidate) -> bool:
+        """Does what is left of the candidate stand between two marks, with more around it in the source?"""
+        n, end = candidate.chunk, self.ends[candidate.chunk]
+        if candidate.last - candidate.first <= 2:
+            return False
+        before, after = n - 1, end
+        while before >= 0 and not self.alive[before]:
+            before -= 1
+        while after < len(self.chunks) and not self.alive[after]:
+            after += 1
+        return (before < 0 or any(self.closed[before:n])) and any(self.closed[end - 1 : after])
 
     def shares_mark(self, candidate: Candidate) -> bool:
         """Does the candidate end with a mark that what stands before it may need?"""
@@ -161,6 +179,13 @@ class Choice:
             self.total -= self.price(candidate, gone)
             self.dropped.append((candidate, gone))
             self.look(candidate)
+            if not candidate.phrase:
+                # What is left of its phrase may have become worth less: the heap only notices what became worth more.
+                self.push(self.phrases[candidate.chunk])
+
+    def push(self, candidate: Candidate) -> None:
+        self.pushed += 1
+        heapq.heappush(self.heap, (self.density(candidate), -candidate.first, self.pushed, candidate))
 
     def refill(self, target: int) -> None:
         """Take back, dearest first, what fits after all and still has what it belongs to."""
@@ -174,9 +199,7 @@ class Choice:
                 self.keep[i] = True
             self.total += cost
             self.look(candidate)
-            heapq.heappush(
-                self.heap, (self.density(candidate), -candidate.first, len(self.words) + len(self.heap), candidate)
-            )
+            self.push(candidate)
         self.dropped = out[::-1]
 
     def belongs(self, candidate: Candidate) -> bool:

@@ -36,8 +36,11 @@ OPENINGS = re.compile(
         |请?(?:生成|制作|创建)(?:一[个段张])?(?:视频|短片|图片)[，,：:]?)""",
     re.VERBOSE | re.IGNORECASE,
 )
-SHORT_ZH = 9
+SHORT_ZH = 12
 """Characters and marks of a Chinese clause that is kept whole where part of it must stay."""
+DENIES, DENIED = frozenset(("no", "without")), 4
+"""Words that deny the noun phrase after them, and how many of its words are kept."""
+ENDS_DENIAL = (lexicon.PREPOSITIONS | lexicon.CONNECTIVES | lexicon.COPULAS | lexicon.AUXILIARIES) - DENIES
 MARK_RANK = {mark: rank for rank, marks in enumerate(("、", "，,:：–—", ";；", ".。!?！？…")) for mark in marks}
 
 
@@ -101,7 +104,8 @@ def _units(text: str, tokenizer: Tokenizer, pins: Sequence[Span], *, fine: bool)
 
 
 def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -> None:
-    """Pin the words of the spans, the preposition that they follow, and what a number counts."""
+    """Pin the words of the spans, the preposition that they follow, what a number counts, and all that a ``no`` denies:
+    ``no camera`` alone would deny something else than ``no camera movement``."""
     ordered = _merged(pins)
     at = 0
     for i, word in enumerate(words):
@@ -110,6 +114,7 @@ def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -
         word.pinned = at < len(ordered) and ordered[at][0] < word.end
         counted = i > 0 and words[i - 1].pinned and words[i - 1].lower[0].isdigit() and not IS_CJK.match(word.lower)
         word.pinned |= counted and not word.mark and word.lower not in lexicon.FUNCTION
+    _pin_denied(words)
     for chunk in chunks:
         inside = words[chunk.first : chunk.last]
         if len(inside) <= SHORT_ZH and IS_CJK.match(inside[0].lower) and any(w.pinned for w in inside):
@@ -118,6 +123,17 @@ def _pin(words: Sequence[Word], chunks: Sequence[Chunk], pins: Sequence[Span]) -
         opener = words[chunk.first]
         if opener.lower in lexicon.PREPOSITIONS and any(w.pinned for w in words[chunk.first : chunk.last]):
             opener.pinned = True
+
+
+def _pin_denied(words: Sequence[Word]) -> None:
+    """Pin the rest of the noun phrase after a pinned ``no`` or ``without``."""
+    for i, word in enumerate(words):
+        if not word.pinned or word.lower not in DENIES:
+            continue
+        for following in words[i + 1 : i + 1 + DENIED]:
+            if following.mark or following.lower in ENDS_DENIAL or following.lower.endswith("ing"):
+                break
+            following.pinned = True
 
 
 def _merged(pins: Sequence[Span]) -> list[tuple[int, int]]:

@@ -76,6 +76,15 @@ FILLER = _words(
 )
 """Words that colour a mood or praise the picture: the first to go when tokens are short."""
 
+PRAISE = _words(
+    """beautifully breathtaking stunning stunningly gorgeous mesmerizing mesmerizingly captivating captivatingly enchanting
+    magnificent magnificently spectacular spectacularly exquisite exquisitely delightful delightfully impressive
+    impressively remarkable remarkably extraordinary incredible amazing amazingly awe-inspiring unforgettable
+    masterpiece infectious undeniable palpable genuine truly simply very really quite extremely incredibly somewhat rather
+    just even perfectly"""
+)
+"""Words that say nothing about the picture but that it is good, or how much so."""
+
 ADJECTIVES = _words(
     """young old elderly big small large little tiny huge giant massive enormous tall short long thin thick wide narrow
     high low deep shallow heavy dark pale deep cold hot cool wet dry empty full new ancient wooden metal metallic

@@ -23,6 +23,8 @@ STARTERS = (lexicon.PREPOSITIONS | lexicon.CONNECTIVES | lexicon.BINDERS) - froz
 )
 PARTICLES = frozenset(("in", "out", "across", "over", "around", "through"))
 """Prepositions that belong to a move of the camera: ``zooms in``."""
+LONGEST = 64
+"""Words after which a chunk ends wherever it is: no phrase is so long, and what is weighed as one must stay cheap to weigh."""
 HANGING = frozenset(("that", "which", "who", "whose", "whom"))
 SHORTEST = 2
 """Words that a chunk has before a phrase is cut off it: ``the sky is painted | with`` would leave a stump."""
@@ -122,7 +124,7 @@ def chunks_of(words: Sequence[Word], *, fine: bool = False) -> list[Chunk]:
 
     for i, word in enumerate(words):
         shortest = SHORTEST if not words[i - 1].mark else STUMP_ZH if IS_CJK.match(words[first].lower) else STUMP
-        if i - first >= shortest and _starts_chunk(words, i, fine):
+        if i - first >= LONGEST or (i - first >= shortest and _starts_chunk(words, i, fine)):
             close(i)
             first, place = i, place + 1
         if word.mark and word.lower in SENTENCE_END:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
+import pytest
+import yaml
+
 from preprocess_service.app import App, running
+from preprocess_service.metrics import Metrics
 from preprocess_service.settings import Settings
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceStub
@@ -121,3 +127,30 @@ async def test_equal_style_endings_hit_the_cache() -> None:
             await prepare(stub, "A fox runs. Cinematic, 4K"),
         )
         assert (first.prompt, second.receipt.cache) == (second.prompt, pb.CACHE_RESULT_HIT)
+
+
+async def test_rungs_and_verdicts_are_counted_by_tenant_hits_too(tmp_path: Path, long_prompt: str) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "local.yaml").write_text("screening: reject")
+    async with served(metrics_address="127.0.0.1:0", tenants=tmp_path) as (app, stub):
+        for _ in range(2):
+            await prepare(stub, long_prompt)
+        await prepare(stub, "a red ball")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await prepare(stub, "buy now " * 60)
+        url = f"http://127.0.0.1:{app.metrics_port}/metrics"
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
+    assert 'reelgate_preprocess_prompts_total{rung="extractive"} 2.0' in page
+    assert 'reelgate_preprocess_prompts_total{rung="none"} 1.0' in page
+    assert 'reelgate_preprocess_screened_total{tenant="local",verdict="pass"} 3.0' in page
+    assert 'reelgate_preprocess_screened_total{tenant="local",verdict="rejected"} 1.0' in page
+
+
+def test_every_figure_of_the_alerts_is_exported() -> None:
+    rules = (Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml").read_text()
+    expressions = [rule["expr"] for group in yaml.safe_load(rules)["groups"] for rule in group["rules"]]
+    metrics = Metrics()
+    exported = {f"{family.name}_total" for family in metrics.registry.collect()}
+    named = {name for text in expressions for name in re.findall(r"reelgate_preprocess_\w+", text)}
+    assert named
+    assert named <= exported

@@ -83,3 +83,8 @@ def test_chinese_negations_are_protected() -> None:
         "不说话",
         "无云",
     ]
+
+
+def test_chinese_words_that_only_look_like_negations_are_not() -> None:
+    text = "无人机平稳飞行，背景不断变化，无数不同的鱼，无缝融合"
+    assert not [s for s in Protector().spans(text) if s.kind == "negation"]

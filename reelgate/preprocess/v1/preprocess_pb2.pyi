@@ -139,7 +139,7 @@ class PreparedPrompt(_message.Message):
     def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., cost: _Optional[_Union[CostEstimate, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("line_version", "tier", "tokenizer_fingerprint", "policy", "target_tokens", "tokens_before", "tokens_after", "negative_tokens", "stages", "changes", "protected_terms", "fidelity", "compressor", "deep_compression", "cache", "warnings", "original_sha256", "screening")
+    __slots__ = ("line_version", "tier", "tokenizer_fingerprint", "policy", "target_tokens", "tokens_before", "tokens_after", "negative_tokens", "stages", "changes", "protected_terms", "fidelity", "compressor", "deep_compression", "cache", "warnings", "original_sha256", "screening", "template")
     LINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     TOKENIZER_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +158,7 @@ class Receipt(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_SHA256_FIELD_NUMBER: _ClassVar[int]
     SCREENING_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     line_version: str
     tier: str
     tokenizer_fingerprint: str
@@ -176,7 +177,8 @@ class Receipt(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     original_sha256: str
     screening: Screening
-    def __init__(self, line_version: _Optional[str] = ..., tier: _Optional[str] = ..., tokenizer_fingerprint: _Optional[str] = ..., policy: _Optional[str] = ..., target_tokens: _Optional[int] = ..., tokens_before: _Optional[int] = ..., tokens_after: _Optional[int] = ..., negative_tokens: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageReport, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., protected_terms: _Optional[_Iterable[_Union[ProtectedTerm, _Mapping]]] = ..., fidelity: _Optional[_Union[Fidelity, _Mapping]] = ..., compressor: _Optional[_Union[Compressor, str]] = ..., deep_compression: _Optional[bool] = ..., cache: _Optional[_Union[CacheResult, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., original_sha256: _Optional[str] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ...) -> None: ...
+    template: str
+    def __init__(self, line_version: _Optional[str] = ..., tier: _Optional[str] = ..., tokenizer_fingerprint: _Optional[str] = ..., policy: _Optional[str] = ..., target_tokens: _Optional[int] = ..., tokens_before: _Optional[int] = ..., tokens_after: _Optional[int] = ..., negative_tokens: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageReport, _Mapping]]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., protected_terms: _Optional[_Iterable[_Union[ProtectedTerm, _Mapping]]] = ..., fidelity: _Optional[_Union[Fidelity, _Mapping]] = ..., compressor: _Optional[_Union[Compressor, str]] = ..., deep_compression: _Optional[bool] = ..., cache: _Optional[_Union[CacheResult, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., original_sha256: _Optional[str] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., template: _Optional[str] = ...) -> None: ...
 
 class Screening(_message.Message):
     __slots__ = ("policy", "verdict", "score", "signals")

@@ -28,6 +28,25 @@ def test_hollow_words_go_before_things() -> None:
     assert "atmosphere" not in short
 
 
+def test_praise_goes_even_from_the_first_clause() -> None:
+    text = (
+        "A breathtaking view of a red fort on a steep cliff, truly magnificent in the evening light above the calm sea."
+    )
+    short = shortened(text, TOKENIZER.count(text) - 8)
+    assert "red fort" in short
+    assert "breathtaking" not in short
+    assert "magnificent" not in short
+
+
+def test_no_word_is_left_alone_between_two_stops() -> None:
+    text = (
+        "A tall old man in a green coat walks slowly along a narrow stone bridge. The scene evokes a deep sense of history. "
+        "Two white swans glide under the bridge, leaving long ripples on the dark water behind them."
+    )
+    sentences = shortened(text, TOKENIZER.count(text) * 3 // 5).rstrip(".").split(". ")
+    assert all(len(sentence.split()) > 1 for sentence in sentences)
+
+
 def test_a_pin_in_the_last_sentence_stays() -> None:
     text = "A dog runs on a beach. " * 6 + "In the far distance there is a zeppelin."
     assert "zeppelin" in shortened(text, 24, "zeppelin")
@@ -79,3 +98,8 @@ def test_a_chinese_clause_with_a_negation_stays_whole() -> None:
 def test_chinese_tags_in_front_leave_room_for_the_subject() -> None:
     text = "黎明，顶光，俯视角度，日光，长焦，中心构图，近景，高角度拍摄，荧光，柔光，冷色调，在昏暗的环境中，一个女子在水中仰面漂浮。"
     assert "一个女子在水中仰面漂浮" in shortened(text, TOKENIZER.count(text) // 2)
+
+
+def test_what_a_negation_denies_stays_whole() -> None:
+    text = "A zebra stands beside a bear in tall grass under scattered trees. The shot is close-up with no sudden camera movements at all."
+    assert "no sudden camera movements" in shortened(text, 16)
