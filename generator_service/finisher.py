@@ -66,9 +66,13 @@ class Finisher:
         log.error("the run of %s failed in %s", run.name, run.tally.stage, exc_info=error)
         self.close(run, Outcome.FAILED, failure=failure_of(error, run.tally.stage))
 
+    def hurry(self) -> None:
+        """From now on nothing waits for a store that does not take it at once."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """What is being encoded is finished, and stored when the store takes it at once."""
-        self._stopping.set()
+        self.hurry()
         self._encoder.shutdown()
         self._closer.shutdown()
 
@@ -102,7 +106,7 @@ class Finisher:
         """Snapshot, report, claim, in this order: dying between any two leaves nothing behind that nobody would find."""
 
         def given_up() -> bool:
-            return self._stopping.is_set() or not self._heart.holds(run.held)
+            return (self._stopping.is_set() and self._keeper.failing) or not self._heart.holds(run.held)
 
         ended = self._keeper.settle(run.request.take_name, given_up)
         ended = ended and self._insist(run, store) and self._insist(run, lambda: self._claims.end(run.name))

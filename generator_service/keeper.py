@@ -53,7 +53,9 @@ class Counts:
 
 
 class Keeper:
-    """``may_write`` is asked before each write: who lost its lease touches nothing."""
+    """``may_write`` is asked before each write: who lost its lease touches nothing. ``failing``: the last write that must not
+    be given up was refused.
+    """
 
     def __init__(self, store: Store, may_write: Callable[[], bool]) -> None:
         self._store, self._may_write = store, may_write
@@ -61,7 +63,7 @@ class Keeper:
         self._line: OrderedDict[str, Item] = OrderedDict()
         self._writing: tuple[str, Item] | None = None
         self._changed = threading.Condition()
-        self._closing = self._failing = False
+        self._closing = self.failing = False
         self._thread = threading.Thread(target=self._main, name="keep", daemon=True)
 
     def start(self) -> None:
@@ -97,7 +99,7 @@ class Keeper:
         """Writes what waits, for ``timeout`` seconds at most, and while the store takes it."""
         end = time.monotonic() + timeout
         with self._changed:
-            while (self._line or self._writing) and not self._failing and time.monotonic() < end:
+            while (self._line or self._writing) and not self.failing and time.monotonic() < end:
                 self._changed.wait(AGAIN_S)
             self._closing = True
             self._changed.notify_all()
@@ -109,7 +111,7 @@ class Keeper:
             take, item = following
             done = self._try(take, item)
             with self._changed:
-                self._writing, self._failing = None, not done
+                self._writing, self.failing = None, not done
                 if not done:
                     self._line.setdefault(take, item)
                 self._changed.notify_all()

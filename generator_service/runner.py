@@ -107,6 +107,7 @@ class Runner:
         stored. The rest is given back for others to take."""
         self.stopping = True
         self._stepper.stop()
+        self.finisher.hurry()  # the stepping thread may be waiting for it, and it for a store that is gone
         # A load may take minutes and cannot be stopped; the thread is a daemon and dies with the process.
         if self._loaded.done():
             await asyncio.to_thread(self._stepper.join)

@@ -92,7 +92,7 @@ async def appears(runner: Runner, name: str) -> Run:
 
 
 async def test_what_was_stopped_in_good_order_goes_on_at_the_same_step_and_is_no_failed_attempt(
-    begin: Begin, store: Store, tiny: Tiny
+    begin: Begin, store: Store, tiny: Tiny, tmp_path: Path
 ) -> None:
     first, request = await begin(), tiny(steps=LONG)
     run, _ = await first.submit(request)
@@ -104,7 +104,7 @@ async def test_what_was_stopped_in_good_order_goes_on_at_the_same_step_and_is_no
     report = await ended(await appears(second, request.name))
     assert (report.outcome, report.denoise_steps, report.lost_steps) == (Outcome.DONE, LONG, 0)
     assert (report.resumed_steps, report.attempts, report.run) == (made.mark, 2, made.run)
-    undisturbed = Store(store.objects._root.parent / "other")  # type: ignore[attr-defined]
+    undisturbed = Store(tmp_path / "other")
     third = await begin(over=undisturbed)
     assert (await ended((await third.submit(request))[0])).video == report.video
 
@@ -274,6 +274,23 @@ async def test_a_video_that_is_made_while_the_store_is_full_is_stored_once_there
     assert (await ended(run)).outcome is Outcome.DONE
     assert store.latents(tiny().take_name) is not None
     assert store.video(tiny().name) is not None
+
+
+async def test_stopping_ends_though_the_store_is_full_and_many_videos_wait_for_it(
+    begin: Begin, store: Store, bucket: Bucket, engine: Engine, tiny: Tiny
+) -> None:
+    late = AtTheEnd(engine.parts)
+    late.then = lambda: setattr(bucket, "error", OSError(28, "No space left on device"))
+    bucket.writes_only = True
+    runner = await begin(with_engine=late)
+    runs = [(await runner.submit(tiny(seed=seed)))[0] for seed in range(5)]
+    await at(runs[0], Stage.DECODE, 2)
+    async with asyncio.timeout(10):
+        await runner.stop()
+    assert [await run.wait() for run in runs] == [None] * 5
+    bucket.error = None
+    again = await begin()
+    assert {(await ended((await again.submit(tiny(seed=seed)))[0])).outcome for seed in range(5)} == {Outcome.DONE}
 
 
 async def test_a_hundred_equal_requests_at_once_are_one_run(begin: Begin, tiny: Tiny) -> None:
