@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from generator_service.governor import Governor
+from generator_service.health import LIVENESS, tell_health
 from generator_service.runner import Runner
 from generator_service.servicer import GeneratorServicer
 from generator_service.settings import Settings
 from generator_service.store import Store
 from generator_service.tier import Tier
+from generator_service.worker import Pace
 from reelgate.generator.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.server import Server, stop_event
@@ -43,8 +46,16 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     ``load`` stands instead of `load_engines` where the engines are there already. Raises ``ValueError`` for bad settings.
     """
     tiers = settings.tiers()
-    store = await asyncio.to_thread(Store, settings.store)
-    runner = Runner(store, load or partial(load_engines, settings, tiers), queue=settings.queue)
+    store = await asyncio.to_thread(Store, settings.store, settings.store_options)
+    governor = Governor(settings.limits(), memory_bytes=settings.memory_bytes, measure=load is None)
+    runner = Runner(
+        store,
+        load or partial(load_engines, settings, tiers),
+        queue=settings.queue,
+        governor=governor,
+        lease_seconds=settings.lease_seconds,
+        pace=Pace(steps=settings.snapshot_steps, seconds=settings.snapshot_seconds),
+    )
     # What is not built yet is abstract in the stubs; at run time the base answers UNIMPLEMENTED.
     servicer = GeneratorServicer(runner, store, settings.default_tier)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
@@ -52,17 +63,24 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     await server.start()
 
     async def get_ready() -> None:
+        await server.set_status(LIVENESS, True)
         servicer.serve(await runner.start())
         await server.set_serving(True)
 
+    async def watch() -> None:
+        await ready
+        await tell_health(server, governor)
+
     ready = asyncio.create_task(get_ready())
+    watching = asyncio.create_task(watch())
     try:
         yield App(server=server, ready=ready)
     finally:
         ready.cancel()
+        watching.cancel()
         # Streams in flight end when their runs stop, so both go on at once.
         await asyncio.gather(server.stop(), runner.stop())
-        await asyncio.gather(ready, return_exceptions=True)
+        await asyncio.gather(ready, watching, return_exceptions=True)
 
 
 def load_engines(settings: Settings, tiers: Mapping[str, Tier]) -> dict[str, Engine]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator_service import core
+from generator_service.estimate import Estimate
+from generator_service.memory import Fit
 from generator_service.rules import Model, Wanted
 from reelgate.generator.v1 import generator_pb2 as pb
 
@@ -46,6 +48,21 @@ def wanted(message: pb.GenerateVideoRequest, tenant: str) -> Wanted:
     )
 
 
+def shape_wanted(message: pb.EstimateVideoRequest, tenant: str) -> Wanted:
+    """A request of this shape, whatever its prompt: that does not change what it costs."""
+    like = pb.GenerateVideoRequest(prompt="a", settings=message.settings, post_processing=message.post_processing)
+    return wanted(like, tenant)
+
+
+def estimate(value: Estimate, fit: Fit) -> pb.EstimateVideoResponse:
+    return pb.EstimateVideoResponse(
+        device_ms_p50=round(1000 * value.p50),
+        device_ms_p95=round(1000 * value.p95),
+        peak_bytes=fit.predicted,
+        available_bytes=fit.available,
+    )
+
+
 def settings(take: core.Take) -> pb.VideoSettings:
     """With nothing left out."""
     return pb.VideoSettings(
@@ -75,7 +92,7 @@ def video(
     accepted_ms: int = 0,
     running: core.Progress | None = None,
 ) -> pb.Video:
-    """``running`` is where an unended run is. A run with neither report nor progress died with an earlier process."""
+    """``running`` is where a run without a report is."""
     message = pb.Video(
         name=request.name,
         take=request.take_name,
@@ -90,13 +107,10 @@ def video(
         if report_.video is not None:
             message.media_type, message.size_bytes = MEDIA_TYPE, report_.video.size
             message.sha256 = report_.video.sha256
-    elif running is not None:
-        message.state = pb.VIDEO_STATE_RUNNING
-        message.progress.CopyFrom(progress(running))
     else:
-        message.state = pb.VIDEO_STATE_FAILED
-        message.report.failure_reason = "GENERATION_FAILED"
-        message.report.failure_message = "the service stopped while it made this video; ask for it again"
+        # No report, so it is unfinished, and whoever serves this store goes on with it.
+        message.state = pb.VIDEO_STATE_RUNNING
+        message.progress.CopyFrom(progress(running or core.Progress(stage=core.Stage.QUEUED)))
     return message
 
 
@@ -110,12 +124,18 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
             encode_ms=spent.get(core.Stage.ENCODE, 0),
         ),
         steps_run=value.denoise_steps,
-        steps_reused=0 if value.reuse is core.Reuse.NONE else request.take.steps,
+        steps_reused=value.reused_steps,
+        steps_resumed=value.resumed_steps,
+        steps_lost=value.lost_steps,
+        restarted=value.restarted,
+        attempts=value.attempts,
+        peak_bytes=value.peak_bytes,
+        run=value.run,
         cached=value.reuse is core.Reuse.VIDEO,
         prompt_tokens=value.prompt_tokens,
         negative_prompt_tokens=value.negative_prompt_tokens,
         model_fingerprint=value.model,
-        execution_fingerprint=request.take.execution,
+        execution_fingerprint=value.execution or request.take.execution,
         failure_reason=failure.reason if failure else "",
         failure_stage=STAGES[failure.stage] if failure else pb.STAGE_UNSPECIFIED,
         failure_message=failure.cause if failure else "",

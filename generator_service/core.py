@@ -116,8 +116,27 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Meter:
+    """What a run has used up to a point that is stored: it goes with the snapshot, and work repeated after it is nobody's.
+
+    ``denoise_steps`` ran, ``lost_steps`` of denoising were repeated after a crash, ``device_ns`` is device time by stage.
+    """
+
+    denoise_steps: int = 0
+    lost_steps: int = 0
+    device_ns: dict[Stage, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
     """The terminal record of a run. ``denoise_steps`` and ``decode_steps`` are counted, not planned.
+
+    ``run`` tells the runs of one name apart. Of ``denoise_steps``, ``resumed_steps`` were taken over from a snapshot of this
+    run, which earlier processes had made; ``reused_steps`` came from another run of the take and are not among them.
+    ``lost_steps`` ran again after a crash, and ``restarted`` says that there was a snapshot that could not be used: neither
+    such steps nor their time are counted anywhere else. They are a lower bound where the store is no folder: what ran after
+    the dead process's last heartbeat is not known. ``attempts`` counts the processes that began it; ``peak_bytes`` is the most
+    device memory in use, 0 on a CPU.
 
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
@@ -125,13 +144,21 @@ class Report:
     """
 
     outcome: Outcome
+    run: str = ""
     reuse: Reuse = Reuse.NONE
     denoise_steps: int = 0
     decode_steps: int = 0
+    resumed_steps: int = 0
+    reused_steps: int = 0
+    lost_steps: int = 0
+    restarted: bool = False
+    attempts: int = 0
+    peak_bytes: int = 0
     device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
     prompt_tokens: int = 0
     negative_prompt_tokens: int = 0
     model: str = ""
+    execution: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     video: Artefact | None = None
     failure: Failure | None = None

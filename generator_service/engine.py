@@ -23,6 +23,7 @@ from torch import Tensor
 
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
+from generator_service.snapshot import Frozen
 from generator_service.text import PromptStates
 from generator_service.tier import Tier
 from generator_service.wan import Components
@@ -100,6 +101,11 @@ class Engine:
     def tokenizer_fingerprint(self) -> str:
         return self._parts.tokenizer_fingerprint
 
+    def peak_bytes(self) -> int:
+        """The most device memory that this process has had in use; 0 on a CPU."""
+        device = self._parts.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
     def tokens(self, prompt: str) -> int:
         """Tokens of ``prompt`` as the text encoder reads it, without the end mark. Safe from any thread."""
         return len(self._parts.tokenizer.ids(prompt)) - 1
@@ -108,16 +114,40 @@ class Engine:
     def prepare(self, take: Take) -> Denoising:
         """Encodes the text and draws the noise. Guidance of 1 or less on the high-noise expert turns it off in both, as
         ``WanPipeline`` does. Raises `text.PromptTooLongError`."""
-        scheduler = UniPCMultistepScheduler.from_config(self._parts.scheduler.config)
-        scheduler.set_timesteps(take.steps, device=self._parts.device)
-        scheduler.set_begin_index(0)
-        return Denoising(
-            take=take,
-            latents=self._noise(take),
-            prompt=self._encode(take.prompt),
-            negative=self._encode(take.negative_prompt) if take.guidance > 1.0 else None,
-            scheduler=scheduler,
+        return self._ready(take, self._noise(take))
+
+    def freeze(self, state: Denoising) -> Frozen:
+        """A copy, on the device, of what ``state`` needs to go on: cheap, and nothing that is done to ``state`` later
+        touches it.
+        """
+        solver = state.scheduler
+        return Frozen(
+            index=state.index,
+            latents=state.latents.clone(),
+            model_outputs=tuple(None if output is None else output.clone() for output in solver.model_outputs),
+            last_sample=None if solver.last_sample is None else solver.last_sample.clone(),
+            lower_order_nums=solver.lower_order_nums,
+            # Not there before the first step.
+            this_order=getattr(solver, "this_order", None),
+            step_index=solver._step_index,
         )
+
+    @torch.no_grad()
+    def thaw(self, take: Take, frozen: Frozen) -> Denoising:
+        """``take`` as `freeze` found it, its text encoded again: it goes on to the same bits. ``frozen`` must be of this
+        take and of an engine of the same execution fingerprint.
+        """
+        device = self._parts.device
+        state = self._ready(take, frozen.latents.to(device))
+        solver = state.scheduler
+        solver.model_outputs = [None if output is None else output.to(device) for output in frozen.model_outputs]
+        solver.last_sample = None if frozen.last_sample is None else frozen.last_sample.to(device)
+        solver.lower_order_nums = frozen.lower_order_nums
+        if frozen.this_order is not None:
+            solver.this_order = frozen.this_order
+        solver._step_index = frozen.step_index
+        state.index = frozen.index
+        return state
 
     @torch.no_grad()
     def step(self, state: Denoising) -> None:
@@ -195,6 +225,18 @@ class Engine:
         if t >= parts.boundary_ratio * parts.scheduler.config["num_train_timesteps"]:
             return parts.transformer, take.guidance
         return parts.transformer_2, take.guidance_2
+
+    def _ready(self, take: Take, latents: Tensor) -> Denoising:
+        scheduler = UniPCMultistepScheduler.from_config(self._parts.scheduler.config)
+        scheduler.set_timesteps(take.steps, device=self._parts.device)
+        scheduler.set_begin_index(0)
+        return Denoising(
+            take=take,
+            latents=latents,
+            prompt=self._encode(take.prompt),
+            negative=self._encode(take.negative_prompt) if take.guidance > 1.0 else None,
+            scheduler=scheduler,
+        )
 
     def _encode(self, prompt: str) -> PromptStates:
         return self._text.encode(prompt)

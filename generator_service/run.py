@@ -7,30 +7,54 @@ import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from generator_service.core import Progress, Report, Request, Reuse, Stage
+from generator_service.claims import Held
+from generator_service.core import Meter, Progress, Report, Request, Reuse, Stage
 
 
 @dataclasses.dataclass(kw_only=True)
 class Tally:
-    """What a run has used so far; touched only by the thread that works on it."""
+    """What a run has used so far; touched only by the thread that works on it.
+
+    ``known_steps`` is how many denoise steps an earlier process is known to have made of this run. ``tiled``: it decodes in
+    tiles, for want of memory.
+    """
 
     stage: Stage = Stage.QUEUED
     reuse: Reuse = Reuse.NONE
     denoise_steps: int = 0
     decode_steps: int = 0
+    resumed_steps: int = 0
+    reused_steps: int = 0
+    lost_steps: int = 0
+    restarted: bool = False
+    attempts: int = 0
+    known_steps: int = 0
+    tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
     started_ms: int = 0
+
+    def meter(self) -> Meter:
+        """For a snapshot."""
+        return Meter(denoise_steps=self.denoise_steps, lost_steps=self.lost_steps, device_ns=dict(self.device_ns))
+
+    def go_on(self, meter: Meter, index: int) -> None:
+        """This run's own work up to step ``index`` counts, once; what was done after it, and this time's text, does not."""
+        self.denoise_steps, self.resumed_steps = meter.denoise_steps, index
+        self.lost_steps = meter.lost_steps
+        self.device_ns = Counter(meter.device_ns)
 
 
 class Run:
     """Followers come and go; the run goes on until it ends, is cancelled, or the service stops (then ``report`` stays
     None).
 
-    All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps.
+    All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
+    our claim on it; None while another generator makes it, and we only pass on what the store knows.
     """
 
-    def __init__(self, request: Request, report: Report | None = None) -> None:
+    def __init__(self, request: Request, report: Report | None = None, held: Held | None = None) -> None:
         self.request = request
+        self.held = held
         self.name = request.name
         self.progress = Progress(stage=Stage.QUEUED)
         self.report = report

@@ -1,35 +1,40 @@
-"""Joins scheduler, engines and store: one plain thread steps, a second one encodes and stores, the event loop looks on.
+"""Joins scheduler, engines and store: one plain thread steps (stepper.py), others keep, encode and store (keeper.py,
+finisher.py) and show that we live (heartbeat.py); the event loop, here, looks on.
 
 Equal requests in flight share one run. A run ends by itself or by `Runner.cancel`, never because somebody stopped
-watching.
+watching, nor because a process died: see recovery.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from generator_service import post
+from generator_service.admission import DeadlineError, TooLargeError
+from generator_service.breaker import BreakerOpenError
+from generator_service.claims import ClaimLostError, Claims, Held
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.finisher import Finisher
+from generator_service.governor import Governor
+from generator_service.heartbeat import Heartbeat
+from generator_service.keeper import Counts, Keeper
+from generator_service.lease import Clock
+from generator_service.objects import StoreUnavailableError
+from generator_service.recovery import Recovery
 from generator_service.run import Run
-from generator_service.scheduler import QueueFullError, Scheduler
-from generator_service.store import Store, artefact_of
-from generator_service.worker import Worker, failure_of, now_ms
+from generator_service.scheduler import QueueFullError
+from generator_service.stepper import Stepper
+from generator_service.store import Store
+from generator_service.worker import Pace, Worker
 
 if TYPE_CHECKING:
-    from generator_service.engine import Engine, Pictures
+    from generator_service.engine import Engine
 
-log = logging.getLogger(__name__)
-
-# Videos that may wait for the encoder: the stepping thread rests when it is this far ahead, so that pictures never pile
-# up.
-AHEAD_OF_ENCODER = 2
+FLUSH_S = 10.0
 
 
 class StoppingError(Exception):
@@ -38,185 +43,244 @@ class StoppingError(Exception):
 
 class Runner:
     """Belongs to the event loop in which it is made. ``load`` is called once, in the stepping thread, and may take
-    minutes.
+    minutes. ``governor`` says who may run, and how.
+
+    ``runs`` are those under way that this process makes or watches, by name; whoever adds to them holds ``admission``.
     """
 
-    def __init__(self, store: Store, load: Callable[[], Mapping[str, Engine]], *, queue: int) -> None:
-        self._store = store
-        self._load = load
+    def __init__(
+        self,
+        store: Store,
+        load: Callable[[], Mapping[str, Engine]],
+        *,
+        queue: int,
+        governor: Governor | None = None,
+        lease_seconds: float = 15.0,
+        pace: Pace | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.governor = governor or Governor()
+        self._store, self._load, self._pace = store, load, pace or Pace()
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
-        self._admission = asyncio.Lock()
-        self._active: dict[str, Run] = {}
-        self._scheduler: Scheduler[Run] = Scheduler(queue)
-        self._changed = threading.Condition()
-        self._stopping = False
-        self._work: dict[Run, Iterator[Progress | list[Pictures]]] = {}
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        self._room = threading.Semaphore(AHEAD_OF_ENCODER)
-        self._thread = threading.Thread(target=self._main, name="step", daemon=True)
+        self.admission = asyncio.Lock()
+        self.runs: dict[str, Run] = {}
+        self.stopping = False
+        self._claims = Claims(store.objects)
+        self.heart = Heartbeat(
+            store.objects,
+            ttl=lease_seconds,
+            clock=clock,
+            lost=lambda: self._tell(self._drop_lost),
+            cancels=lambda names: self._tell(self._recovery.heed, names),
+        )
+        self._keeper = Keeper(store, lambda: self.heart.sure)
+        self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self._ended)
+        self._recovery = Recovery(self, store, ttl=lease_seconds, clock=clock)
+        self._stepper = Stepper(
+            self._claims,
+            self.heart,
+            self.finisher,
+            queue=queue,
+            governor=self.governor,
+            advanced=self._advanced,
+            ended=self._ended,
+        )
 
     # What the event loop calls.
 
     async def start(self) -> Mapping[str, Engine]:
-        """Starts the thread; the engines, once they are loaded. Raises what ``load`` raised."""
-        self._thread.start()
-        return await asyncio.shield(self._loaded)
+        """Starts the thread; the engines, once they are loaded. Raises what ``load`` raised. Unfinished work is taken up."""
+        self._stepper.start(
+            lambda: Worker(self._load(), self._store, self._keeper, self._pace),
+            lambda engines: self._tell(self._loaded.set_result, engines),
+            lambda error: self._tell(self._loaded.set_exception, error),
+        )
+        engines = await asyncio.shield(self._loaded)
+        self._keeper.start()
+        await asyncio.to_thread(self.heart.start)
+        self._recovery.start()
+        return engines
 
     async def stop(self) -> None:
-        """Running work stops between two steps, without a report; what is being encoded is finished and stored."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        """Running work stops between two steps, with a snapshot and without a report; what is being encoded is finished and
+        stored. The rest is given back for others to take."""
+        self.stopping = True
+        self._stepper.stop()
+        self.finisher.hurry()  # the stepping thread may be waiting for it, and it for a store that is gone
         # A load may take minutes and cannot be stopped; the thread is a daemon and dies with the process.
         if self._loaded.done():
-            await asyncio.to_thread(self._thread.join)
-        await asyncio.to_thread(self._encoder.shutdown)
-        for run in list(self._active.values()):
+            await asyncio.to_thread(self._stepper.join)
+        await self._recovery.stop()
+        await asyncio.to_thread(self._leave_in_order)
+        for run in list(self.runs.values()):
             self._end(run, None)
 
-    async def submit(self, request: Request) -> tuple[Run, bool]:
-        """The run of ``request``, and whether it was under way already. A finished run when the video is stored.
+    async def submit(self, request: Request, *, left: float | None = None) -> tuple[Run, bool]:
+        """The run of ``request``, and whether it was under way already, here or elsewhere. A finished run when the video is
+        stored. ``left`` are the seconds until the caller's deadline.
 
-        Raises `QueueFullError`, `StoppingError` or `StoreUnavailableError`. A caller that goes away in the middle
-        changes nothing.
+        Raises `QueueFullError`, `StoppingError`, `StoreUnavailableError` or what `Admission.check` raises. A caller that goes
+        away in the middle changes nothing.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._submit(request)))
+        opening = asyncio.ensure_future(self._submit(request, left))
+        # Who has gone away does not ask how it went.
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(opening)
 
     async def cancel(self, name: str) -> None:
-        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none."""
-        run = self._active.get(name)
+        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. Raises
+        `StoreUnavailableError`."""
+        run = self.runs.get(name)
+        if run is None or run.held is None:
+            run = await self._recovery.cancel(name)
         if run is None:
             return
-        run.cancelling = True
-        with self._changed:
-            waits = self._scheduler.withdraw(run.request.take.tenant, run)
-        if waits:
-            await asyncio.to_thread(self._finish, run, Outcome.CANCELLED)
+        if run.held is not None:
+            run.cancelling = True
+            if self._stepper.withdraw(run):
+                self.finisher.close(run, Outcome.CANCELLED)
         await run.wait()
 
     def active(self, name: str) -> Run | None:
         """The run of ``name`` that has not ended."""
-        return self._active.get(name)
+        return self.runs.get(name)
 
-    async def _submit(self, request: Request) -> tuple[Run, bool]:
+    async def where(self, name: str) -> Progress:
+        """Where an unfinished run is; of another generator's, as that told it last. Raises `StoreUnavailableError`."""
+        run = self.runs.get(name)
+        return run.progress if run is not None else await asyncio.to_thread(self._recovery.where, name)
+
+    @property
+    def engines(self) -> Mapping[str, Engine]:
+        return self._stepper.worker.engines
+
+    @property
+    def full(self) -> bool:
+        return self._stepper.full
+
+    @property
+    def snapshots(self) -> Counts:
+        return self._keeper.counts
+
+    async def _submit(self, request: Request, left: float | None) -> tuple[Run, bool]:
         while True:
-            async with self._admission:
-                run = self._active.get(request.name)
+            async with self.admission:
+                run = self.runs.get(request.name)
                 if run is None:
-                    return await self._open(request), False
-                if not run.cancelling:
+                    opened = await self._open(request, left)
+                    if opened is not None:
+                        return opened
+                elif not run.cancelling:
                     return run, True
-            await run.wait()
+            if run is not None:
+                await run.wait()
 
-    async def _open(self, request: Request) -> Run:
+    async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
+        """None when it ended elsewhere in this moment."""
         stored = await asyncio.to_thread(self._store.video, request.name)
         if stored is not None:
-            fresh = dataclasses.replace(stored[0], reuse=Reuse.VIDEO, denoise_steps=0, decode_steps=0, device_ms={})
-            return Run(request, fresh)
-        if self._stopping:
+            return Run(request, _again(stored[0], request)), False
+        if self.stopping:
             raise StoppingError
-        # Looked at before the request is stored: only this place adds, and it holds the admission lock.
-        if self._scheduler.full:
-            raise QueueFullError
-        await asyncio.to_thread(self._store.accept, request)
-        run = Run(request)
-        self._active[run.name] = run
-        with self._changed:
-            self._scheduler.add(request.take.tenant, run)
-            self._changed.notify()
-        return run
+        # Looked at before the request is stored: only holders of the admission lock add.
+        refusal = self._refusal(request, left)
+        held = None if refusal is not None else await self._accepted(request)
+        if held is not None:
+            run = Run(request, held=held)
+            self.enqueue(run)
+            return run, False
+        # Whoever is refused here may still watch a run that is made elsewhere.
+        attached = await self._recovery.attach(request.name)
+        if attached is None and refusal is not None:
+            raise refusal
+        return None if attached is None else (attached, True)
 
-    def _end(self, run: Run, report: Report | None) -> None:
-        self._active.pop(run.name, None)
-        run.end(report)
-
-    # What the stepping thread does.
-
-    def _main(self) -> None:
+    def _refusal(self, request: Request, left: float | None) -> Exception | None:
         try:
-            self._worker = Worker(self._load(), self._store)
-        except BaseException as error:
-            self._tell(self._loaded.set_exception, error)
-            return
-        self._tell(self._loaded.set_result, self._worker.engines)
-        while (run := self._turn()) is not None:
-            self._advance(run)
-
-    def _turn(self) -> Run | None:
-        """Waits for a run that wants a step; None when the service stops."""
-        with self._changed:
-            while not self._stopping:
-                run = self._scheduler.next()
-                if run is not None:
-                    return run
-                self._changed.wait()
+            self._stepper.admit(request, left)
+        except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
+            return error
         return None
 
-    def _advance(self, run: Run) -> None:
-        """One step of one run. Whatever it raises ends that run and nothing else."""
+    async def _accepted(self, request: Request) -> Held | None:
+        """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
+        held = None
         try:
-            if run.cancelling:
-                self._leave(run)
-                self._finish(run, Outcome.CANCELLED)
-                return
-            work = self._work.setdefault(run, self._worker.steps(run.request, run.tally))
-            run.tally.started_ms = run.tally.started_ms or now_ms()
-            begun = self._worker.clock(run.request)
-            made = next(work)
-            if isinstance(made, Progress):
-                run.tally.device_ns[made.stage] += self._worker.clock(run.request) - begun
-                self._tell(run.advance, made)
-                return
-            self._leave(run)
-            self._room.acquire()
-            self._encoder.submit(self._deliver, run, made)
-        except Exception as error:
-            self._leave(run)
-            self._fail(run, error)
+            held = await asyncio.to_thread(self._accept, request)
+        finally:
+            if held is None:
+                self.governor.ended(request, None)
+        return held
 
-    def _leave(self, run: Run) -> None:
-        self._work.pop(run, None)
-        with self._changed:
-            self._scheduler.end(run)
+    def _accept(self, request: Request) -> Held | None:
+        """Our claim, once the request is stored; None when somebody has one. The claim comes first, so that nothing that is
+        stored is ever without one."""
+        held = self._claims.open(request.name, self.heart.owner)
+        if held is not None:
+            try:
+                self._store.accept(request)
+            except StoreUnavailableError:
+                with suppress(StoreUnavailableError):
+                    self._claims.end(request.name)
+                raise
+        return held
+
+    def enqueue(self, run: Run) -> None:
+        """A run that we claimed, in line for its steps."""
+        self.runs[run.name] = run
+        self._stepper.add(run)
+
+    def _drop_lost(self) -> None:
+        """The lease was lost. What the stepping thread has begun it leaves by itself."""
+        for run in list(self.runs.values()):
+            if run.held is not None and not self.heart.holds(run.held) and self._stepper.withdraw(run):
+                self._end(run, None)
+
+    def _end(self, run: Run, report: Report | None) -> None:
+        if self.runs.get(run.name) is run:
+            del self.runs[run.name]
+        # What others made says nothing of this device.
+        if run.held is not None:
+            self.governor.ended(run.request, report)
+        run.end(report)
+
+    def end_elsewhere(self, run: Run, report: Report | None) -> None:
+        """A run that we only watched is over."""
+        self._end(run, report)
+
+    def _advanced(self, run: Run, progress: Progress) -> None:
+        self.heart.tell(run.name, progress)
+        self._tell(run.advance, progress)
+
+    def _ended(self, run: Run, report: Report | None) -> None:
+        self.heart.tell(run.name, None)
+        self._tell(self._end, run, report)
+
+    def _leave_in_order(self) -> None:
+        self.finisher.stop()
+        self._keeper.close(FLUSH_S)
+        for run in list(self.runs.values()):
+            if run.held is not None and self.heart.holds(run.held):
+                with suppress(StoreUnavailableError, ClaimLostError):
+                    self._claims.give_back(run.name, run.held)
+        self.heart.stop()
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         """Calls in the event loop; nothing when that is gone already."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    # What the encoding thread does.
 
-    def _deliver(self, run: Run, pieces: list[Pictures]) -> None:
-        """Pictures to a stored video. A run that was cancelled in the meantime stores none."""
-        try:
-            run.tally.stage = Stage.ENCODE
-            begun = self._worker.clock(run.request)
-            data = post.finish(pieces, run.request.finish)
-            run.tally.device_ns[Stage.ENCODE] += self._worker.clock(run.request) - begun
-            if run.cancelling:
-                self._finish(run, Outcome.CANCELLED)
-                return
-            run.tally.stage = Stage.STORE
-            report = self._worker.report(run.request, run.tally, Outcome.DONE, video=artefact_of(data))
-            self._store.put_video(run.name, data, report)
-            self._tell(self._end, run, report)
-        except Exception as error:
-            self._fail(run, error)
-        finally:
-            self._room.release()
-
-    def _fail(self, run: Run, error: Exception) -> None:
-        log.error("the run of %s failed in %s", run.name, run.tally.stage, exc_info=error)
-        self._finish(run, Outcome.FAILED, failure=failure_of(error, run.tally.stage))
-
-    def _finish(self, run: Run, outcome: Outcome, **more: Any) -> None:
-        """Ends a run that has no video. A store that cannot take the report is logged: whoever watches still hears how
-        it ended.
-        """
-        report = self._worker.report(run.request, run.tally, outcome, **more)
-        try:
-            self._store.put_report(run.name, report)
-        except Exception as error:
-            log.error("the report of %s is not stored", run.name, exc_info=error)
-        self._tell(self._end, run, report)
+def _again(report: Report, request: Request) -> Report:
+    """What is said of a video that was stored already."""
+    return dataclasses.replace(
+        report,
+        reuse=Reuse.VIDEO,
+        denoise_steps=0,
+        decode_steps=0,
+        resumed_steps=0,
+        lost_steps=0,
+        reused_steps=request.take.steps,
+        device_ms=dict[Stage, int](),
+    )

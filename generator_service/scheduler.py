@@ -1,73 +1,165 @@
-"""Who steps next. Pure Python, no torch, no threads: the runner holds the lock.
+"""Who steps next. Pure Python, no torch, no threads, no clock: the runner holds the lock and says how long a step took.
 
-A bounded queue, first in first out within a tenant, round-robin between tenants. Once begun, a job keeps its turn until
-it ends.
+Between any two steps, in this order: the highest priority that has work (`Priorities`), in it the tenant that is owed most
+(`Shares`), of its jobs the one with the lowest rank (`Entry.rank`). A job that has begun may have to wait for another's
+steps; its state stays in memory, and `Limits.begun` bounds how many do.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Generic, TypeVar
+from collections import Counter, defaultdict
+from typing import Generic
 
-Job = TypeVar("Job")
+from generator_service.entries import Entry, Job, Limits, QueueFullError
+from generator_service.priorities import Priorities
+from generator_service.shares import Shares
 
-
-class QueueFullError(Exception):
-    """As many jobs wait as may wait."""
+__all__ = ["Limits", "QueueFullError", "Scheduler"]
+LONGEST_WAIT = 3600.0
 
 
 class Scheduler(Generic[Job]):
-    """``capacity`` bounds the jobs that wait; the one whose turn it is does not count."""
+    """``capacity`` bounds the jobs that wait; those that have begun do not count."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, limits: Limits | None = None) -> None:
         if capacity < 1:
             raise ValueError("a queue holds at least one job")
         self._capacity = capacity
-        self._waiting: dict[str, deque[Job]] = {}
-        self._turns: deque[str] = deque()
-        self._current: Job | None = None
+        self._limits = limits or Limits()
+        self._entries: dict[Job, Entry[Job]] = {}
+        self._shares: defaultdict[int, Shares] = defaultdict(Shares)
+        self._priorities = Priorities(self._limits.floor)
+        self._expert = ""
+        self._grouped = 0.0
+        self._numbers = 0
 
     def __len__(self) -> int:
         """Jobs that wait."""
-        return sum(map(len, self._waiting.values()))
+        return sum(not entry.begun for entry in self._entries.values())
+
+    @property
+    def begun(self) -> int:
+        """Jobs whose state is in memory."""
+        return len(self._entries) - len(self)
 
     @property
     def full(self) -> bool:
         return len(self) >= self._capacity
 
-    def add(self, tenant: str, job: Job) -> None:
-        """Puts ``job`` at the end of its tenant's line. Raises `QueueFullError`."""
+    def full_for(self, tenant: str) -> bool:
+        """Whether a new job of ``tenant`` should be refused: the queue is full, or is this tenant's only to a half. What was
+        accepted once and is taken up again need not ask; `add` minds only the capacity."""
+        free = self._capacity - len(self)
+        own = sum(entry.tenant == tenant and not entry.begun for entry in self._entries.values())
+        return free <= 0 or (self._limits.leave_room and own > free)
+
+    def add(
+        self, tenant: str, job: Job, *, now: float = 0.0, priority: int = 0, predicted: float = 0.0, expert: str = ""
+    ) -> None:
+        """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. Raises `QueueFullError`."""
         if self.full:
-            raise QueueFullError
-        if tenant not in self._waiting:
-            self._waiting[tenant] = deque()
-            self._turns.append(tenant)
-        self._waiting[tenant].append(job)
+            raise QueueFullError(self.retry_after())
+        self._numbers += 1
+        self._entries[job] = Entry(
+            job=job,
+            tenant=tenant,
+            number=self._numbers,
+            arrived=now,
+            priority=priority,
+            predicted=predicted,
+            expert=expert,
+        )
+        self._shares[priority].enter(tenant)
 
     def next(self) -> Job | None:
-        """The job that steps now, or None when there is none."""
-        if self._current is None and self._turns:
-            tenant = self._turns.popleft()
-            line = self._waiting[tenant]
-            self._current = line.popleft()
-            if line:
-                self._turns.append(tenant)
-            else:
-                del self._waiting[tenant]
-        return self._current
+        """The job that steps now, or None when there is none. It counts as begun from here on."""
+        ready = self._ready()
+        if not ready:
+            return None
+        level = self._priorities.pick({entry.priority for entry in ready})
+        same, shares = [entry for entry in ready if entry.priority == level], self._shares[level]
+        chosen = min(same, key=lambda entry: (shares.tag(entry.tenant), entry.rank(self._limits.patience)))
+        chosen = self._grouping(chosen, same)
+        chosen.begun = True
+        return chosen.job
+
+    def charge(self, job: Job, seconds: float, *, expert: str = "") -> None:
+        """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``."""
+        entry = self._entries[job]
+        levels = {each.priority for each in self._entries.values()}
+        self._priorities.charge(entry.priority, seconds, levels)
+        self._shares[entry.priority].charge(entry.tenant, seconds)
+        self._grouped += seconds
+        self._expert = entry.expert or self._expert
+        entry.used += seconds
+        entry.expert = expert
 
     def end(self, job: Job) -> None:
-        """The job whose turn it was needs no further step."""
-        if self._current is job:
-            self._current = None
+        """``job`` needs no further step; nothing when it is not here."""
+        entry = self._entries.pop(job, None)
+        if entry is None:
+            return
+        rest = self._entries.values()
+        if not any((each.tenant, each.priority) == (entry.tenant, entry.priority) for each in rest):
+            self._shares[entry.priority].leave(entry.tenant)
 
     def withdraw(self, tenant: str, job: Job) -> bool:
         """Takes ``job`` out of its tenant's line; False when it does not wait there any more."""
-        line = self._waiting.get(tenant, deque())
-        if job not in line:
+        entry = self._entries.get(job)
+        if entry is None or entry.begun or entry.tenant != tenant:
             return False
-        line.remove(job)
-        if not line:
-            del self._waiting[tenant]
-            self._turns.remove(tenant)
+        self.end(job)
         return True
+
+    def isolate(self, job: Job) -> None:
+        """From now on ``job`` steps only while no other has begun. None begins until it ends, so its turn comes."""
+        self._entries[job].alone = True
+
+    def retry_after(self) -> float:
+        """Seconds until a job that waits is expected to begin: the first end among those that have begun, which share the
+        device. At least 1, at most an hour."""
+        left = [entry.remaining for entry in self._entries.values() if entry.begun]
+        return min(LONGEST_WAIT, max(1.0, min(left, default=0.0) * len(left)))
+
+    def forecast(self, tenant: str, *, now: float, priority: int, predicted: float) -> float:
+        """Seconds of device time until a job that came now would end, if nobody came after it.
+
+        Everything of a higher priority goes first, and of the tenant's own what ranks lower; meanwhile each other tenant
+        of the priority gets at most as much as this one (generalised processor sharing, Parekh and Gallager 1993).
+        """
+        rank = (now + self._limits.patience * predicted, self._numbers + 1)
+        higher, own, others = 0.0, predicted, defaultdict[str, float](float)
+        for entry in self._entries.values():
+            if entry.priority > priority:
+                higher += entry.remaining
+            elif entry.priority == priority and entry.tenant != tenant:
+                others[entry.tenant] += entry.remaining
+            elif entry.priority == priority and entry.rank(self._limits.patience) < rank:
+                own += entry.remaining
+        return higher + own + sum(min(own, theirs) for theirs in others.values())
+
+    def _ready(self) -> list[Entry[Job]]:
+        """The jobs that may step now."""
+        isolated = [entry for entry in self._entries.values() if entry.alone]
+        if isolated:
+            together = [entry for entry in self._entries.values() if entry.begun and not entry.alone]
+            return together or [min(isolated, key=lambda entry: entry.number)]
+        begun = Counter(entry.priority for entry in self._entries.values() if entry.begun)
+        inside = {(entry.priority, entry.tenant) for entry in self._entries.values() if entry.begun}
+        return [entry for entry in self._entries.values() if entry.begun or self._may_begin(entry, begun, inside)]
+
+    def _may_begin(self, entry: Entry[Job], begun: Counter[int], inside: set[tuple[int, str]]) -> bool:
+        """The last place is for a tenant that has none: nobody's long jobs keep the others out. Priorities have places of
+        their own, so that a draft finds one beside long jobs."""
+        places = self._limits.begun - begun[entry.priority]
+        return places > ((entry.priority, entry.tenant) in inside)
+
+    def _grouping(self, chosen: Entry[Job], same: list[Entry[Job]]) -> Entry[Job]:
+        """Somebody else of the same priority who needs the expert that is on the device, for a while."""
+        if not self._limits.group or chosen.expert in ("", self._expert):
+            return chosen
+        fitting = [entry for entry in same if entry.expert == self._expert]
+        if fitting and self._grouped < self._limits.group:
+            return min(fitting, key=lambda entry: entry.rank(self._limits.patience))
+        self._grouped = 0.0
+        return chosen

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import grpc
 
 from generator_service import convert, core, rules
+from generator_service.admission import DeadlineError, TooLargeError
+from generator_service.breaker import BreakerOpenError
 from generator_service.run import Run
 from generator_service.runner import Runner, StoppingError
 from generator_service.scheduler import QueueFullError
@@ -47,7 +49,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
     ) -> AsyncIterator[pb.GenerateVideoResponse]:
         wanted = convert.wanted(message, _tenant(message.tenant))
         request = await asyncio.to_thread(rules.resolve, wanted, self._ready(), self._default_tier)
-        run, attached = await self._submit(request)
+        run, attached = await self._submit(request, context.time_remaining())
         yield pb.GenerateVideoResponse(accepted=self._accepted(request, attached))
         async for progress in run.follow():
             yield pb.GenerateVideoResponse(progress=convert.progress(progress))
@@ -59,7 +61,8 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
     async def CancelVideo(self, message: pb.CancelVideoRequest, context: Context) -> pb.CancelVideoResponse:
         tenant = _tenant(message.tenant)
         await self._record(message.name, tenant)
-        await self._runner.cancel(message.name)
+        with _store_errors():
+            await self._runner.cancel(message.name)
         return pb.CancelVideoResponse(video=await self._video(message.name, tenant))
 
     async def DownloadVideo(
@@ -90,12 +93,30 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
             raise errors.GeneratorUnavailableError("the models are still being loaded")
         return self._engines
 
-    async def _submit(self, request: core.Request) -> tuple[Run, bool]:
+    async def EstimateVideo(self, message: pb.EstimateVideoRequest, context: Context) -> pb.EstimateVideoResponse:
+        models, tenant = self._ready(), _tenant(message.tenant)
+        take = rules.resolve(convert.shape_wanted(message, tenant), models, self._default_tier).take
+        admission = self._runner.governor.admission
+        estimate = None if admission is None else admission.estimate(take)
+        if admission is None or estimate is None:
+            raise errors.GeneratorUnavailableError("the tier was not measured yet")
+        return convert.estimate(estimate, admission.fit(take))
+
+    async def _submit(self, request: core.Request, left: float | None) -> tuple[Run, bool]:
         try:
             with _store_errors():
-                return await self._runner.submit(request)
-        except QueueFullError:
-            raise errors.QueueFullError("as many requests wait as may wait") from None
+                return await self._runner.submit(request, left=left)
+        except QueueFullError as error:
+            raise errors.QueueFullError("as many requests wait as may wait", retry_after=error.retry_after) from None
+        except TooLargeError as error:
+            fit = error.fit
+            raise errors.RequestTooLargeError.of(predicted_bytes=fit.predicted, available_bytes=fit.available) from None
+        except DeadlineError as error:
+            facts = {"estimate_ms": str(round(1000 * error.seconds)), "deadline_ms": str(round(1000 * error.left))}
+            raise errors.DeadlineUnreachableError(str(error), metadata=facts) from None
+        except BreakerOpenError as error:
+            facts = {"tier": error.tier, "breaker": "open"}
+            raise errors.GeneratorUnavailableError(str(error), metadata=facts, retry_after=error.retry_after) from None
         except StoppingError:
             raise errors.GeneratorUnavailableError("the service is going away") from None
 
@@ -130,7 +151,10 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         record = await self._record(name, tenant)
         run = run or self._runner.active(name)
         report = run.report if run and run.report else record.report
-        running = run.progress if run else None
+        running = None
+        if report is None:
+            with _store_errors():
+                running = await self._runner.where(name)
         return convert.video(record.request, report, accepted_ms=record.accepted_ms, running=running)
 
     async def _record(self, name: str, tenant: str) -> Record:

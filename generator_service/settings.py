@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from generator_service import tier
+from generator_service.scheduler import Limits
 
 
 def data_folder() -> Path:
@@ -25,8 +26,15 @@ class Settings(BaseSettings):
     address: str = "127.0.0.1:50051"
     token_file: Path | None = None
     """Hashes of the callers' tokens; without one only loopback is served, as tenant ``local``."""
-    store: Path = Field(default_factory=lambda: data_folder() / "store")
-    """Folder of takes and videos."""
+    store: Annotated[str, BeforeValidator(str)] = Field(default_factory=lambda: str(data_folder() / "store"))
+    """Where takes and videos are: a folder, or a URL that obstore knows, e.g. ``s3://bucket/prefix``."""
+    store_options: dict[str, str] = Field(default_factory=dict)
+    """JSON of obstore's options for a URL, e.g. ``{"aws_endpoint": "http://127.0.0.1:9000"}``; the rest comes from ``AWS_...``."""
+    lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
+    """How long another generator on the same store waits for a sign of life before it takes over this one's runs."""
+    snapshot_steps: Annotated[int, Field(ge=1)] = 8
+    snapshot_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A run in the middle of denoising is kept every so many steps or seconds, whichever comes first."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes the first GPU where there is one."""
     threads: Annotated[int, Field(ge=0)] = 1
@@ -36,12 +44,29 @@ class Settings(BaseSettings):
     device time, which is billed, as soon as anything else runs on the machine."""
     queue: Annotated[int, Field(ge=1)] = 64
     """Requests that may wait before callers are told to come back."""
+    begun: Annotated[int, Field(ge=1)] = 4
+    """Requests of one priority that may be in the middle of their steps: each holds its latents in memory."""
+    floor: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    """Share of the device that tiers of lower priority keep while one of higher priority has work."""
+    expert_group_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """For how long requests that need the expert on the device go first; 0 where both experts fit."""
+    memory_bytes: Annotated[int, Field(ge=1)] | None = None
+    """What requests may use on a CPU, weights included; all of the machine's memory where it is not set. A GPU is asked."""
     default_tier: str = "embedded"
     embedded_model: str | None = None
     """Folder or hub id instead of the package's own model; "" turns the tier off."""
     full_model: str | None = None
     """Folder or hub id of Wan2.2-T2V-A14B in diffusers' layout; the tier is off without one."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+    def limits(self) -> Limits:
+        """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue."""
+        return Limits(
+            begun=self.begun,
+            floor=self.floor,
+            group=self.expert_group_seconds,
+            leave_room=self.token_file is not None,
+        )
 
     def tiers(self) -> dict[str, tier.Tier]:
         """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them."""

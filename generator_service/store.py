@@ -1,7 +1,7 @@
 """Content-addressed artefacts in an object store.
 
-    takes/<sha256>/    request.json  latents.safetensors  report.json (checksum of the latents)
-    videos/<sha256>/   request.json  video.mp4            report.json (how the run ended, checksum of the video)
+    takes/<sha256>/    request.json  snapshot.safetensors  latents.safetensors  report.json (checksum and meter of the latents)
+    videos/<sha256>/   request.json  video.mp4             report.json (how the run ended, checksum of the video)
 
 Every object is written whole or not at all, and is on the disk before `put` returns. A report is written last, so what
 has a request and no report is unfinished. What does not match its report's checksum counts as absent, and is made
@@ -12,25 +12,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-import obstore
 import pydantic
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore
 
-from generator_service.core import Artefact, Report, Request
+from generator_service import snapshot
+from generator_service.core import VIDEO_NAME, Artefact, Meter, Report, Request
+from generator_service.objects import Objects, StoreUnavailableError, open_objects
+
+__all__ = ["Final", "Record", "Store", "StoreUnavailableError", "artefact_of"]
 
 Value = TypeVar("Value")
 REQUEST = pydantic.TypeAdapter(Request)
 REPORT = pydantic.TypeAdapter(Report)
-ARTEFACT = pydantic.TypeAdapter(Artefact)
-
-
-class StoreUnavailableError(Exception):
-    """The store is full or gone; the cause says which."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,22 +39,42 @@ class Record:
     accepted_ms: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Final:
+    """The report of a take: its latents, which run made them, and what that run had used by then."""
+
+    size: int
+    sha256: str
+    run: str = ""
+    meter: Meter = dataclasses.field(default_factory=Meter)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Made:
+    """``mark``: denoise steps in the snapshot, one more than all when the final latents are there. Of which ``run``, and what
+    that had used."""
+
+    mark: int = 0
+    run: str = ""
+    meter: Meter = dataclasses.field(default_factory=Meter)
+
+
+FINAL = pydantic.TypeAdapter(Final)
+
+
 class Store:
     """Safe to call from several threads; every method blocks. All raise `StoreUnavailableError`."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
-        try:
-            self._objects = LocalStore(self._root, mkdir=True)
-        except (BaseError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
+    def __init__(self, where: Path | str | Objects, options: Mapping[str, str] | None = None) -> None:
+        self.objects = where if isinstance(where, Objects) else open_objects(where, options)
 
     def accept(self, request: Request) -> None:
         """Opens a run: the request is stored, and what an earlier run of the same name left as its report is gone."""
         text = REQUEST.dump_json(request)
-        self._put(f"{request.take_name}/request.json", text)
-        self._put(f"{request.name}/request.json", text)
-        self._delete(f"{request.name}/report.json")
+        # For people who look: what is made follows from the video's own request.
+        self.objects.put(f"{request.take_name}/request.json", text, sync=False)
+        self.objects.put(f"{request.name}/request.json", text)
+        self.objects.delete(f"{request.name}/report.json")
 
     def record(self, name: str) -> Record | None:
         """What is known of ``videos/<sha256>``; None when nothing is, or when its request cannot be read."""
@@ -65,7 +82,7 @@ class Store:
         request = None if raw is None else _parse(REQUEST, raw)
         if request is None:
             return None
-        accepted = self._time(f"{name}/request.json")
+        accepted = self.objects.changed_ms(f"{name}/request.json")
         return Record(request=request, report=self._report(name), accepted_ms=accepted)
 
     def video(self, name: str) -> tuple[Report, bytes] | None:
@@ -79,22 +96,57 @@ class Store:
         return None if data is None else (report, data)
 
     def put_video(self, name: str, data: bytes, report: Report) -> None:
-        self._put(f"{name}/video.mp4", data)
+        self.objects.put(f"{name}/video.mp4", data)
         self.put_report(name, report)
 
     def put_report(self, name: str, report: Report) -> None:
         """Ends a run."""
-        self._put(f"{name}/report.json", REPORT.dump_json(report))
+        self.objects.put(f"{name}/report.json", REPORT.dump_json(report))
 
-    def latents(self, take: str) -> bytes | None:
-        """The take's final latents (safetensors); None when there are none or they are damaged."""
+    def latents(self, take: str) -> tuple[Final, bytes] | None:
+        """The take's final latents (safetensors) and their report; None when there are none or they are damaged."""
         raw = self._get(f"{take}/report.json")
-        artefact = None if raw is None else _parse(ARTEFACT, raw)
-        return None if artefact is None else self._verified(f"{take}/latents.safetensors", artefact)
+        final = None if raw is None else _parse(FINAL, raw)
+        if final is None:
+            return None
+        data = self._verified(f"{take}/latents.safetensors", Artefact(size=final.size, sha256=final.sha256))
+        return None if data is None else (final, data)
 
-    def put_latents(self, take: str, data: bytes) -> None:
-        self._put(f"{take}/latents.safetensors", data)
-        self._put(f"{take}/report.json", ARTEFACT.dump_json(artefact_of(data)))
+    def put_latents(self, take: str, data: bytes, run: str = "", meter: Meter | None = None) -> None:
+        """They end the take's denoising, so its snapshot goes."""
+        artefact = artefact_of(data)
+        final = Final(size=artefact.size, sha256=artefact.sha256, run=run, meter=meter or Meter())
+        self.objects.put(f"{take}/latents.safetensors", data)
+        self.objects.put(f"{take}/report.json", FINAL.dump_json(final))
+        self.drop_snapshot(take)
+
+    def snapshot(self, take: str) -> bytes | None:
+        """As `put_snapshot` left it, good or torn: see `snapshot.unpack`."""
+        return self._get(f"{take}/snapshot.safetensors")
+
+    def put_snapshot(self, take: str, data: bytes) -> None:
+        self.objects.put(f"{take}/snapshot.safetensors", data)
+
+    def drop_snapshot(self, take: str) -> None:
+        self.objects.delete(f"{take}/snapshot.safetensors")
+
+    def made(self, request: Request) -> Made:
+        """How much of a take is durable."""
+        found = self.latents(request.take_name)
+        if found is not None:
+            return Made(mark=request.take.steps + 1, run=found[0].run, meter=found[0].meter)
+        data = self.snapshot(request.take_name)
+        header = None if data is None else snapshot.header(data)
+        return Made() if header is None else Made(mark=header.index, run=header.run, meter=header.meter)
+
+    def unreported(self) -> Iterator[str]:
+        """Names of all videos with a request and no report, one look at every video's list of files: for a start, not a
+        clock."""
+        paths = (path.rpartition("/") for path in self.objects.paths("videos/"))
+        for name, entries in groupby(paths, key=lambda parts: parts[0]):
+            files = {file for _, _, file in entries}
+            if "request.json" in files and "report.json" not in files and VIDEO_NAME.fullmatch(name):
+                yield name
 
     def _report(self, name: str) -> Report | None:
         raw = self._get(f"{name}/report.json")
@@ -105,43 +157,8 @@ class Store:
         return data if data is not None and artefact_of(data) == expected else None
 
     def _get(self, path: str) -> bytes | None:
-        try:
-            return bytes(obstore.get(self._objects, path).bytes())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
-
-    def _time(self, path: str) -> int:
-        try:
-            return int(obstore.head(self._objects, path)["last_modified"].timestamp() * 1000)
-        except (BaseError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
-
-    def _put(self, path: str, data: bytes) -> None:
-        try:
-            obstore.put(self._objects, path, data, use_multipart=False)
-            self._sync(path)
-        except (BaseError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
-
-    def _delete(self, path: str) -> None:
-        try:
-            obstore.delete(self._objects, path)
-            _sync(self._root / Path(path).parent)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise StoreUnavailableError(str(error)) from error
-
-    def _sync(self, path: str) -> None:
-        """A local store renames into place without a sync: the file, its folder and that folder's parents up to the
-        root.
-        """
-        file = self._root / path
-        _sync(file)
-        for folder in file.relative_to(self._root).parents:
-            _sync(self._root / folder)
+        found = self.objects.get(path)
+        return None if found is None else found.data
 
 
 def artefact_of(data: bytes) -> Artefact:
@@ -154,11 +171,3 @@ def _parse(adapter: pydantic.TypeAdapter[Value], raw: bytes) -> Value | None:
         return adapter.validate_json(raw)
     except pydantic.ValidationError:
         return None
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -32,6 +32,8 @@ class Tier(pydantic.BaseModel):
     ``draws`` says to people what it can draw, ``words`` are all that it knows (none: no limit), and a prompt that names none
     of ``subjects`` gets a warning (none: never).
 
+    ``priority``: higher ones step first, between any two steps; see `scheduler.Limits.floor` for what the others keep.
+
     ``flow_shift`` and ``boundary_ratio`` come from the model's own files unless they are set here.
 
     ``text_kv`` keeps cross-attention's keys and values of a text over the steps; it changes no bit. ``fold_text`` has them
@@ -54,6 +56,7 @@ class Tier(pydantic.BaseModel):
     flow_shift: float | None = pydantic.Field(default=None, gt=0)
     boundary_ratio: float | None = pydantic.Field(default=None, ge=0, le=1)
     negative_prompt: str = ""
+    priority: int = pydantic.Field(default=0, ge=0, le=9)
     max_sequence_length: int = pydantic.Field(default=512, ge=1)
     text_kv: bool = True
     fold_text: bool = False

@@ -4,71 +4,194 @@ made.
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from generator_service.core import Failure, Outcome, Progress, Report, Request, Reuse, Stage
-from generator_service.run import Tally
+from generator_service.keeper import Drop, Keeper, Latents
+from generator_service.run import Run
+from generator_service.snapshot import Snapshot, unpack
 from generator_service.store import Store, StoreUnavailableError
+from generator_service.watchdog import check_latents
 
 if TYPE_CHECKING:  # torch is imported by whoever loads the engines, after the port is open
-    from generator_service.engine import Engine, Pictures
+    from torch import Tensor
+
+    from generator_service.engine import Denoising, Engine, Pictures
+
+log = logging.getLogger(__name__)
 
 GENERATION_FAILED = "GENERATION_FAILED"
 STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+POISONED = "poisoned"
 
 
-class Worker:
-    """Makes pictures of requests, with the engine of each tier and what the store has already."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pace:
+    """A snapshot every so many steps or seconds, whichever comes first."""
 
-    def __init__(self, engines: Mapping[str, Engine], store: Store) -> None:
-        self.engines = engines
-        self._store = store
+    steps: int = 8
+    seconds: float = 30.0
 
-    def steps(self, request: Request, tally: Tally) -> Iterator[Progress | list[Pictures]]:
-        """Yields after each step; the last item is the pictures, in the pieces in which they were decoded.
 
-        The final latents are stored before they are decoded, so a second finish of the take never denoises.
+class Work:
+    """One run on its way to pictures. Belongs to the stepping thread."""
+
+    def __init__(self, run: Run, engine: Engine, store: Store, keeper: Keeper, pace: Pace) -> None:
+        self._take, self._name = run.request.take, run.request.take_name
+        self._run = run.held.claim.run if run.held else ""
+        self._engine, self._store, self._keeper, self._pace = engine, store, keeper, pace
+        self._tally = run.tally
+        # Of another generation of weights, or another kind of device: its video is promised, its take is not ours to fill.
+        self._ours = engine.execution == self._take.execution
+        self._state: Denoising | None = None
+        self._saved, self._saved_at = 0, time.monotonic()
+        self._steps = self._make()
+
+    def step(self) -> Progress | list[Pictures]:
+        """The last one gives the pictures, in the pieces in which they were decoded. Raises `StoreUnavailableError` only
+        before anything was made."""
+        return next(self._steps)
+
+    def save_if_due(self) -> None:
+        """After a step has been tallied."""
+        if self._state is None:
+            return
+        steps = self._state.index - self._saved
+        if steps >= self._pace.steps or time.monotonic() - self._saved_at >= self._pace.seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Offers a snapshot when there is something new to keep: a copy on the device, written beside the stepping."""
+        if self._state is None or self._state.index == self._saved or self._state.done:
+            return
+        self._saved, self._saved_at = self._state.index, time.monotonic()
+        self._keeper.offer(
+            self._name,
+            Snapshot(
+                take=self._name,
+                execution=self._engine.execution,
+                run=self._run,
+                meter=self._tally.meter(),
+                frozen=self._engine.freeze(self._state),
+            ),
+        )
+
+    def _make(self) -> Iterator[Progress | list[Pictures]]:
+        """The final latents are on their way to the store before they are decoded, so a second finish of the take never
+        denoises.
         """
-        from generator_service.engine import pack, unpack
+        from generator_service import tiling
 
-        engine, take = self.engines[request.take.tier], request.take
-        tally.stage = Stage.TEXT
-        stored = self._store.latents(request.take_name)
-        if stored is not None:
-            tally.reuse = Reuse.LATENTS
-            latents = unpack(stored)
-        else:
-            state = engine.prepare(take)
-            yield Progress(stage=Stage.TEXT, step=1, steps=1)
-            tally.stage = Stage.DENOISE
-            while not state.done:
-                engine.step(state)
-                tally.denoise_steps += 1
-                yield Progress(stage=Stage.DENOISE, step=state.index, steps=take.steps)
-            latents = state.latents
-            self._store.put_latents(request.take_name, pack(latents))
-        tally.stage = Stage.DECODE
-        decoding, pieces = engine.begin_decode(latents), []
+        self._tally.stage = Stage.TEXT
+        latents = self._stored()
+        if latents is None:
+            latents = yield from self._denoise()
+            check_latents(latents)
+            self._state = None
+            done = Latents(tensor=latents.clone(), run=self._run, meter=self._tally.meter())
+            self._keeper.offer(self._name, done if self._ours else Drop())
+        self._tally.stage = Stage.DECODE
+        tiled, pieces = self._tally.tiled, []
+        decoding: Any = tiling.begin(self._engine, latents) if tiled else self._engine.begin_decode(latents)
         while not decoding.done:
-            pieces.append(engine.decode(decoding))
-            tally.decode_steps += 1
+            pieces.append(tiling.decode(self._engine, decoding) if tiled else self._engine.decode(decoding))
+            self._tally.decode_steps += 1
             yield Progress(stage=Stage.DECODE, step=decoding.index, steps=decoding.steps)
         yield pieces
 
-    def report(self, request: Request, tally: Tally, outcome: Outcome, **more: Any) -> Report:
-        """The terminal record of a run that used ``tally``."""
-        engine, take = self.engines[request.take.tier], request.take
+    def _denoise(self) -> Generator[Progress, None, Tensor]:
+        snapshot = self._snapshot()
+        if snapshot is None:
+            self._state = self._engine.prepare(self._take)
+        else:
+            self._state = self._engine.thaw(self._take, snapshot.frozen)
+            self._saved = self._state.index
+        yield Progress(stage=Stage.TEXT, step=1, steps=1)
+        if snapshot is not None:
+            self._resume(snapshot.run, snapshot.frozen.index, snapshot)
+        self._tally.lost_steps += max(0, self._tally.known_steps - self._state.index)
+        self._tally.stage = Stage.DENOISE
+        while not self._state.done:
+            self._engine.step(self._state)
+            self._tally.denoise_steps += 1
+            yield Progress(stage=Stage.DENOISE, step=self._state.index, steps=self._take.steps)
+        return self._state.latents
+
+    def _resume(self, run: str, index: int, made: Snapshot | Latents) -> None:
+        if run == self._run:
+            self._tally.go_on(made.meter, index)
+        else:
+            self._tally.reused_steps = index
+
+    def _stored(self) -> Tensor | None:
+        """Final latents of the take, from the store or on their way to it."""
+        from generator_service.engine import unpack as unpack_latents
+
+        if not self._ours:
+            return None
+        found = self._keeper.latents(self._name)
+        if found is None and (stored := self._store.latents(self._name)) is not None:
+            final, data = stored
+            found = Latents(tensor=unpack_latents(data), run=final.run, meter=final.meter)
+            # Whoever stored them may have died before this.
+            self._keeper.offer(self._name, Drop())
+        if found is None:
+            return None
+        self._resume(found.run, self._take.steps, found)
+        if found.run != self._run:
+            self._tally.reuse = Reuse.LATENTS
+        return found.tensor
+
+    def _snapshot(self) -> Snapshot | None:
+        """One that this engine can go on from; what cannot be used is said and counted, and the take starts again."""
+        data = self._store.snapshot(self._name)
+        if data is None:
+            return None
+        found = unpack(data)
+        torn = found is None
+        foreign = found is not None and (found.take, found.execution) != (self._name, self._engine.execution)
+        if torn or foreign:
+            log.warning("the snapshot of %s is %s: it starts again", self._name, "torn" if torn else "foreign")
+            self._tally.restarted = True
+            return None
+        return found
+
+
+class Worker:
+    """What is the same for all runs: the engine of each tier, and where things are kept."""
+
+    def __init__(self, engines: Mapping[str, Engine], store: Store, keeper: Keeper, pace: Pace) -> None:
+        self.engines = engines
+        self._store, self._keeper, self._pace = store, keeper, pace
+
+    def work(self, run: Run) -> Work:
+        return Work(run, self.engines[run.request.take.tier], self._store, self._keeper, self._pace)
+
+    def report(self, run: Run, outcome: Outcome, **more: Any) -> Report:
+        """The terminal record of ``run``."""
+        take, tally = run.request.take, run.tally
+        engine = self.engines[take.tier]
         return Report(
             outcome=outcome,
+            run=run.held.claim.run if run.held else "",
             reuse=tally.reuse,
             denoise_steps=tally.denoise_steps,
             decode_steps=tally.decode_steps,
+            resumed_steps=tally.resumed_steps,
+            reused_steps=tally.reused_steps,
+            lost_steps=tally.lost_steps,
+            restarted=tally.restarted,
+            attempts=tally.attempts,
+            peak_bytes=engine.peak_bytes(),
             device_ms={stage: ns // 1_000_000 for stage, ns in tally.device_ns.items()},
             prompt_tokens=engine.tokens(take.prompt),
             negative_prompt_tokens=engine.tokens(take.negative_prompt),
             model=engine.parts.weights,
+            execution=engine.execution,
             versions=engine.parts.versions,
             started_ms=tally.started_ms,
             ended_ms=now_ms(),
@@ -85,7 +208,12 @@ def failure_of(error: Exception, stage: Stage) -> Failure:
     """What a client may know of ``error``. Never its text, unless it is ours."""
     if isinstance(error, StoreUnavailableError):
         return Failure(reason=STORE_UNAVAILABLE, stage=stage, cause="the artefact store is full or gone")
-    causes = {"NotFiniteError": "the latents are not finite", "OutOfMemoryError": "out of device memory"}
+    causes = {
+        "NotFiniteError": "the latents are not finite",
+        "ConstantError": "the latents are constant",
+        "StuckError": "a step took far longer than predicted",
+        "OutOfMemoryError": "out of device memory",
+    }
     cause = causes.get(type(error).__name__, "an unforeseen error; the log has it")
     return Failure(reason=GENERATION_FAILED, stage=stage, cause=cause)
 

@@ -17,6 +17,7 @@ from reelgate.rpc.server import Server, stop_event
 from . import tokens
 from .cache import PromptCache
 from .cache_redis import Shared
+from .estimates import Estimates
 from .generator import Generator
 from .metrics import Metrics, exposed
 from .pipeline import Line, Similarity
@@ -77,8 +78,10 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
     shared = open_shared(settings, metrics)
     ttl = settings.cache_ttl_seconds
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
+    estimates = Estimates(generator)
+    preparer = Preparer(settings, lines, worker, cache, metrics)
     # What is not built is answered by the base class, which the stubs call abstract.
-    servicer = PreprocessServicer(Preparer(settings, lines, worker, cache, metrics), generator)  # type: ignore[abstract]
+    servicer = PreprocessServicer(preparer, generator, estimates)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
     server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
     app = App(server=server, generator=generator, shared=shared)
@@ -94,6 +97,7 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
         await server.stop()
         worker.close()
         await cache.close()
+        await estimates.close()
         await generator.close()
 
 

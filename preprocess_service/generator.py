@@ -17,6 +17,7 @@ from reelgate.rpc.status import typed_errors
 
 log = logging.getLogger(__name__)
 PROBE_TIMEOUT = 5.0
+ESTIMATE_TIMEOUT = 0.5
 
 
 class Generator:
@@ -86,6 +87,12 @@ class Generator:
                     yield event
         finally:
             call.cancel()
+
+    async def estimate(self, request: pb.EstimateVideoRequest) -> pb.EstimateVideoResponse:
+        """What a video would take of the device. Soon or not at all: somebody waits for a prompt."""
+        with typed_errors(GeneratorUnavailableError):
+            answer: pb.EstimateVideoResponse = await self._stub.EstimateVideo(request, timeout=ESTIMATE_TIMEOUT)
+            return answer
 
     async def get(self, name: str, tenant: str) -> pb.Video:
         """The state of one video."""

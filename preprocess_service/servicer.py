@@ -11,6 +11,7 @@ from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceServicer
 from reelgate.rpc.identity import current_identity
 
+from .estimates import Estimates
 from .generator import Generator
 from .preparer import Preparer
 from .rules import check_request_id, check_video
@@ -22,16 +23,19 @@ Context = Any
 class PreprocessServicer(PreprocessServiceServicer):
     """PreparePrompt, GenerateVideo and the forwarded calls. The others are not built: the base answers UNIMPLEMENTED."""
 
-    def __init__(self, preparer: Preparer, generator: Generator) -> None:
+    def __init__(self, preparer: Preparer, generator: Generator, estimates: Estimates) -> None:
         self._preparer = preparer
         self._generator = generator
+        self._estimates = estimates
 
     async def PreparePrompt(self, request: pb.PreparePromptRequest, context: Context) -> pb.PreparePromptResponse:
         check_video(request.settings)
         made = await self._prepare(request.input, request.settings.tier)
-        return pb.PreparePromptResponse(
+        answer = pb.PreparePromptResponse(
             prompt=made.prompt, negative_prompt=made.negative_prompt, receipt=made.receipt, cost=made.cost
         )
+        await self._estimates.complete(answer.cost, request.settings, made.receipt.tier, current_identity().tenant)
+        return answer
 
     async def GenerateVideo(
         self, request: pb.GenerateVideoRequest, context: Context

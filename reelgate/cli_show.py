@@ -115,6 +115,8 @@ def cost(tokens: int, video: v.Video) -> None:
         return
     stages = f"text {report.text_ms}, denoise {report.denoise_ms}, decode {report.decode_ms}, encode {report.encode_ms}"
     reused = ", from the store" if report.cached else f", {report.steps_run} steps run"
+    if report.steps_resumed:
+        reused += f" ({report.steps_resumed} of them before a restart)"
     line(f"cost: {tokens} tokens; {report.device_ms} device ms ({stages}){reused}")
 
 

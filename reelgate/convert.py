@@ -204,6 +204,10 @@ def report(m: gpb.Report) -> v.Report:
         execution_fingerprint=m.execution_fingerprint,
         failure_reason=m.failure_reason,
         failure_message=m.failure_message,
+        steps_resumed=m.steps_resumed,
+        steps_lost=m.steps_lost,
+        attempts=m.attempts,
+        restarted=m.restarted,
     )
 
 

@@ -177,7 +177,10 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """The terminal record of a run. Times are milliseconds of device time by stage."""
+    """The terminal record of a run. Times are milliseconds of device time by stage.
+
+    Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
+    """
 
     text_ms: int
     denoise_ms: int
@@ -192,6 +195,10 @@ class Report:
     execution_fingerprint: str
     failure_reason: str
     failure_message: str
+    steps_resumed: int = 0
+    steps_lost: int = 0
+    attempts: int = 0
+    restarted: bool = False
 
     @property
     def device_ms(self) -> int:

@@ -18,6 +18,11 @@ class Health:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
         reflection.enable_server_reflection([*self._names[1:], health.SERVICE_NAME, reflection.SERVICE_NAME], server)
 
+    async def set_status(self, name: str, serving: bool) -> None:
+        """Tell those who ask for ``name``: a part of the service that has a health of its own."""
+        known = health_pb2.HealthCheckResponse
+        await self._servicer.set(name, known.SERVING if serving else known.NOT_SERVING)
+
     async def set_serving(self, serving: bool) -> None:
         """Tell everyone who asks or watches."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING

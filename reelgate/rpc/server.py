@@ -58,6 +58,10 @@ class Server:
         """Health: SERVING when warm, NOT_SERVING when the service cannot do its work."""
         await self._health.set_serving(serving)
 
+    async def set_status(self, name: str, serving: bool) -> None:
+        """Health of a part of the service, under a name of its own."""
+        await self._health.set_status(name, serving)
+
     async def stop(self) -> None:
         """Drain, then stop. Returns as soon as the last call has ended, at the latest after the grace."""
         await self._health.set_serving(False)

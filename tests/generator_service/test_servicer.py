@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,12 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from generator_service import core
 from generator_service.app import running
+from generator_service.claims import Claims
 from generator_service.engine import Engine
 from generator_service.settings import Settings
+from generator_service.store import Store
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 from reelgate.rpc import errors
@@ -100,6 +104,29 @@ async def test_leaving_does_not_stop_the_run_and_coming_back_attaches(stub: Gene
     assert back[-1].video.report.steps_run == 60
 
 
+async def test_what_a_dead_generator_had_accepted_is_running_and_attaching_sees_it_end(
+    stub: GeneratorServiceStub, engine: Engine, tmp_path: Path
+) -> None:
+    request = ask(steps=40)
+    first = stub.GenerateVideo(ask(seed=99, steps=60))
+    name = (await first.read()).accepted.name
+    store = Store(tmp_path / "store")
+    accepted = store.record(name)
+    assert accepted is not None
+    lost = core.Request(
+        take=dataclasses.replace(accepted.request.take, seed=0, steps=40), finish=accepted.request.finish
+    )
+    held = Claims(store.objects).open(lost.name, "somebody who is dead")
+    assert held is not None
+    store.accept(lost)
+    found = (await stub.GetVideo(pb.GetVideoRequest(name=lost.name))).video
+    assert (found.state, found.progress.stage) == (pb.VIDEO_STATE_RUNNING, pb.STAGE_QUEUED)
+    messages = await made(stub, request)
+    assert (messages[0].accepted.name, messages[0].accepted.attached) == (lost.name, True)
+    report = messages[-1].video.report
+    assert (report.steps_run, report.attempts, report.run) == (40, 1, held.claim.run)
+
+
 async def test_cancel_ends_every_attached_stream(stub: GeneratorServiceStub) -> None:
     call = stub.GenerateVideo(ask(steps=100))
     name = (await call.read()).accepted.name
@@ -122,6 +149,53 @@ async def test_a_full_queue_says_when_to_come_back(stub: GeneratorServiceStub) -
     assert error.retry_after
     for name in reversed(names):
         await stub.CancelVideo(pb.CancelVideoRequest(name=name))
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_estimate(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder))
+    async with running(settings) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            stub = GeneratorServiceStub(channel)
+            huge = ask(width=256, height=256, frames=33, steps=100)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.GenerateVideo(huge, timeout=5).read()
+            error = from_rpc_error(caught.value)
+            assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
+            assert int(error.metadata["estimate_ms"]) > 5000 >= int(error.metadata["deadline_ms"])
+            estimate = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=huge.settings))
+            assert estimate.device_ms_p95 >= estimate.device_ms_p50 > 5000
+            small = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=ask().settings))
+            assert 0 < small.device_ms_p50 < estimate.device_ms_p50
+            assert 0 < small.peak_bytes < estimate.peak_bytes < estimate.available_bytes
+            assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
+
+
+async def test_before_anything_was_measured_there_is_no_estimate_and_a_bad_shape_is_named(
+    stub: GeneratorServiceStub,
+) -> None:
+    for settings, reason in ((ask().settings, "GENERATOR_UNAVAILABLE"), (ask(frames=16).settings, "INVALID_FIELD")):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.EstimateVideo(pb.EstimateVideoRequest(settings=settings))
+        assert from_rpc_error(caught.value).reason == reason
+
+
+async def test_a_shape_that_the_device_cannot_hold_is_refused_with_both_figures(
+    model_folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    settings = Settings(
+        address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder), memory_bytes=40_000_000
+    )
+    async with running(settings, lambda: {"embedded": engine}) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            stub = GeneratorServiceStub(channel)
+            error = await refused(stub, ask(width=256, height=256))
+            assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE")
+            assert int(error.metadata["predicted_bytes"]) > int(error.metadata["available_bytes"]) == 40_000_000
+            assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
 
 
 async def test_the_model_says_what_it_is(stub: GeneratorServiceStub, engine: Engine) -> None:

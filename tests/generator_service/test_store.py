@@ -75,7 +75,9 @@ def test_a_damaged_video_counts_as_absent(store: Store, tiny: Tiny, tmp_path: Pa
 def test_damaged_latents_count_as_absent(store: Store, tiny: Tiny, tmp_path: Path, damage: str) -> None:
     take = tiny().take_name
     store.put_latents(take, VIDEO)
-    assert store.latents(take) == VIDEO
+    found = store.latents(take)
+    assert found is not None
+    assert found[1] == VIDEO
     spoil(tmp_path / "store" / take, "latents.safetensors", VIDEO, damage)
     assert store.latents(take) is None
 

@@ -15,6 +15,7 @@ from reelgate.generator.v1.generator_pb2_grpc import (
 )
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.errors import (
+    GeneratorUnavailableError,
     InternalError,
     InvalidFieldError,
     NotFoundError,
@@ -47,6 +48,8 @@ class Twin(GeneratorServiceServicer):
         self.breaks = 0
         self.fails = False
         self.warnings: list[str] = []
+        self.estimated: list[pb.EstimateVideoRequest] = []
+        self.measured = True
 
     def video(self, name: str, **fields: Any) -> pb.Video:
         state = pb.VIDEO_STATE_CANCELLED if name in self.cancelled else pb.VIDEO_STATE_DONE
@@ -78,6 +81,12 @@ class Twin(GeneratorServiceServicer):
             yield pb.GenerateVideoResponse(video=self.video(name))
         finally:
             self.closed.set()
+
+    async def EstimateVideo(self, request: Any, context: Any) -> pb.EstimateVideoResponse:  # noqa: N802
+        self.estimated.append(request)
+        if not self.measured:
+            raise GeneratorUnavailableError("the tier was not measured yet")
+        return pb.EstimateVideoResponse(device_ms_p50=1000 + request.settings.steps, device_ms_p95=2000)
 
     async def GetVideo(self, request: Any, context: Any) -> pb.GetVideoResponse:  # noqa: N802
         if request.name == "videos/none":

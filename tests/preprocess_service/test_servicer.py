@@ -118,6 +118,25 @@ async def test_prepare_answers_with_prompt_and_receipt(setup: Setup, long_prompt
     assert answer.cost.tokens == receipt.tokens_after
 
 
+async def test_the_dry_run_says_what_the_device_would_spend_and_asks_once_for_a_shape(setup: Setup) -> None:
+    for text in ("A red ball rolls.", "A blue ring rises."):
+        answer = await setup.prepare(input=pb.PromptInput(text=text), settings=gen.VideoSettings(steps=7))
+        assert (answer.cost.device_ms_p50, answer.cost.device_ms_p95) == (1007, 2000)
+    assert [(each.settings.tier, each.settings.steps, each.tenant) for each in setup.twin.estimated] == [
+        ("embedded", 7, "local")
+    ]
+    await setup.prepare(input=RED, settings=gen.VideoSettings(steps=8))
+    assert len(setup.twin.estimated) == 2
+
+
+async def test_a_prompt_is_prepared_where_there_is_no_estimate(setup: Setup) -> None:
+    setup.twin.measured = False
+    answer = await setup.prepare(input=RED)
+    assert answer.prompt
+    assert not answer.cost.HasField("device_ms_p50")
+    assert len(setup.twin.estimated) == 1
+
+
 async def test_stuffing_is_flagged_in_the_receipt_or_rejected_with_its_signals() -> None:
     stuffed = pb.PromptInput(text="a red ball rolls " * 40)
     async with started({"embedded": FINGERPRINT}) as flagging:

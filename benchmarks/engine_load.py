@@ -1,0 +1,185 @@
+"""A service under use: cancels, clients that hang up or run out of time, and what is left of them afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from benchmarks.engine_kills import tiny
+from benchmarks.report import Goal
+from generator_service.app import running
+from generator_service.core import Outcome, Stage
+from generator_service.engine import Decoding, Denoising, Engine, Pictures
+from generator_service.runner import Runner
+from generator_service.settings import Settings
+from generator_service.store import Store
+from generator_service.worker import Pace
+from reelgate.generator.v1 import generator_pb2 as pb
+from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
+
+AT_ONCE = 24
+LONG = 100
+
+
+class CountingEngine(Engine):
+    """How many steps have been begun, of either kind, and how long each took."""
+
+    begun = 0
+
+    def step(self, state: Denoising) -> None:
+        self.begun += 1
+        super().step(state)
+
+    def decode(self, state: Decoding) -> Pictures:
+        self.begun += 1
+        return super().decode(state)
+
+
+async def cancels(engine: Engine, count: int, folder: Path) -> tuple[list[int], list[float]]:
+    """Steps begun after each cancel, and seconds from the cancel to the end of the run."""
+    counting, chance = CountingEngine(engine.parts), random.Random(2)
+    runner = Runner(Store(folder), lambda: {"embedded": counting}, queue=4, pace=Pace(steps=4))
+    await runner.start()
+    begun: list[int] = []
+    took: list[float] = []
+    for i in range(count):
+        in_decode = i % 3 == 2
+        run, _ = await runner.submit(tiny(i, steps=2 if in_decode else LONG))
+        async for progress in run.follow():
+            if progress.stage is (Stage.DECODE if in_decode else Stage.DENOISE):
+                break
+        await asyncio.sleep(0 if in_decode else chance.uniform(0, 0.1))
+        before, at = counting.begun, time.perf_counter()
+        await runner.cancel(run.name)
+        took.append(time.perf_counter() - at)
+        begun.append(counting.begun - before)
+        if not in_decode and (run.report is None or run.report.outcome is not Outcome.CANCELLED):
+            raise RuntimeError(f"run {i} was not cancelled: {run.report}")
+    await runner.stop()
+    return begun, took
+
+
+def cancel_rows(engine: Engine, count: int) -> list[Goal]:
+    with tempfile.TemporaryDirectory() as folder:
+        begun, took = asyncio.run(cancels(engine, count, Path(folder) / "store"))
+    print(
+        f"{count} cancels: to the stored report {1000 * np.median(took):.0f} ms at the median, {1000 * max(took):.0f} at most"
+    )
+    name = f"steps begun after a cancel ({count}, a third in decode), at most"
+    return [Goal(name=name, value=max(begun), compare="<=", target=1)]
+
+
+def memory() -> float:
+    """Resident, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def at_work() -> int:
+    """Tasks and threads, but for the event loop's own pool, which grows to its size and stays."""
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    return len(asyncio.all_tasks()) + len(threads)
+
+
+class Users:
+    """Each asks for something, and stays, hangs up, cancels or has too little time."""
+
+    def __init__(self, stub: GeneratorServiceStub) -> None:
+        self._stub = stub
+        self._chance = random.Random(3)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self.names: set[str] = set()
+        self.did: Counter[str] = Counter()
+
+    async def use(self, i: int) -> None:
+        async with self._room:
+            manner = self._chance.choices(("stay", "leave", "cancel", "deadline"), (5, 2, 2, 2))[0]
+            # One in five asks for what somebody else has asked for.
+            seed = i if self._chance.random() > 0.2 else self._chance.randint(0, i)
+            settings = pb.VideoSettings(width=32, height=32, frames=5, steps=1 + seed % 4, seed=seed)
+            message = pb.GenerateVideoRequest(prompt="a red circle moves left over grass", settings=settings)
+            message.post_processing.watermark = self._chance.choice(("", "", "", "A"))
+            late = self._chance.uniform(0.01, 1.0) if manner == "deadline" else 120.0
+            try:
+                await self._ask(message, manner, late)
+                self.did[manner] += 1
+            except grpc.aio.AioRpcError as error:
+                self.did[f"{manner}: {error.code().name}"] += 1
+            except asyncio.CancelledError:
+                self.did[manner] += 1
+
+    async def _ask(self, message: pb.GenerateVideoRequest, manner: str, late: float) -> None:
+        call = self._stub.GenerateVideo(message, timeout=late)
+        first = await call.read()
+        if first is grpc.aio.EOF:
+            # It raises why.
+            await call
+            return
+        name = first.accepted.name
+        self.names.add(name)
+        await asyncio.sleep(self._chance.uniform(0, 0.3) if manner in ("leave", "cancel") else 0)
+        if manner == "leave":
+            call.cancel()
+            return
+        if manner == "cancel":
+            await self._stub.CancelVideo(pb.CancelVideoRequest(name=name))
+        while await call.read() is not grpc.aio.EOF:
+            pass
+
+
+async def mixed(engine: Engine, count: int, folder: Path) -> list[Goal]:
+    settings = Settings(address="127.0.0.1:0", store=str(folder), queue=64)
+    async with running(settings, lambda: {"embedded": engine}) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            users = Users(GeneratorServiceStub(channel))
+            # What a service keeps it keeps once: the first fifth fills allocators and caches.
+            warm = count // 5
+            await asyncio.gather(*(users.use(i) for i in range(warm)))
+            before, size = at_work(), memory()
+            begun = time.perf_counter()
+            await asyncio.gather(*(users.use(i) for i in range(warm, count)))
+            took = time.perf_counter() - begun
+            store = Store(folder)
+            await settled(store)
+            grown = memory() - size
+            await asyncio.sleep(2)
+            left = at_work() - before
+    print(f"{count} mixed requests, {count / took:.0f} a second: {dict(sorted(users.did.items()))}")
+    print(f"memory {size:.0f} MB after {warm}, {grown:+.1f} MB after {count}; {left:+d} tasks and threads")
+    outcomes: Counter[str] = Counter()
+    for name in users.names:
+        record = store.record(name)
+        outcomes[record.report.outcome.value if record and record.report else "lost"] += 1
+    print(f"{len(users.names)} accepted names: {dict(outcomes)}")
+    debris = [path for path in store.objects.paths("takes/") if path.endswith("snapshot.safetensors")]
+    debris += [*store.objects.paths("runs/"), *store.objects.paths("cancels/"), *store.objects.paths("generators/")]
+    return [
+        Goal(name=f"{count} mixed requests: accepted and lost", value=outcomes["lost"], compare="==", target=0),
+        Goal(name="failed", value=outcomes["failed"], compare="==", target=0),
+        Goal(name="snapshots, claims, wishes and leases left", value=len(debris), compare="==", target=0),
+        Goal(name="tasks and threads left", value=left, compare="<=", target=0),
+        Goal(name="memory grown", value=grown, compare="<=", target=max(8.0, 0.02 * count), unit=" MB"),
+    ]
+
+
+async def settled(store: Store) -> None:
+    """Until every run has ended."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(120):
+            while await asyncio.to_thread(lambda: list(store.objects.paths("runs/"))):  # noqa: ASYNC110 - a store has no events
+                await asyncio.sleep(0.1)
+
+
+def mixed_rows(engine: Engine, count: int) -> list[Goal]:
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(mixed(engine, count, Path(folder) / "store"))

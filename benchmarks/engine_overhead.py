@@ -1,0 +1,150 @@
+"""What the engine costs beside diffusers' own pipeline: the same components, shape and prompt, in turns in one process.
+
+The engine's side is all that a user of it pays: the request is stored and synced, queued, claimed, stepped by the thread with
+snapshots on, until the last picture is decoded. The pipeline's side is its call, until its pictures are there. Encoding
+a container is on neither side. The two take turns in who goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import WanPipeline
+from transformers import AutoTokenizer
+
+from benchmarks.report import Goal
+from generator_service.core import Finish, Request, Stage, Take
+from generator_service.engine import Engine
+from generator_service.runner import Runner
+from generator_service.store import Store
+from generator_service.worker import Pace
+
+# Seconds of the clock and of the process's CPU, for each video.
+Times = list[tuple[float, float]]
+
+
+def pipeline_of(engine: Engine) -> WanPipeline:
+    parts = engine.parts
+    made = WanPipeline(
+        tokenizer=AutoTokenizer.from_pretrained(Path(parts.tier.model) / "tokenizer"),
+        text_encoder=parts.text_encoder,
+        vae=parts.vae,
+        scheduler=parts.scheduler.from_config(parts.scheduler.config),
+        transformer=parts.transformer,
+        transformer_2=parts.transformer_2,
+        boundary_ratio=parts.boundary_ratio,
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def request(engine: Engine, seed: int) -> Request:
+    """The tier's defaults."""
+    tier = engine.tier
+    take = Take(
+        tenant="benchmark",
+        prompt="a red circle moves left over grass",
+        negative_prompt="blurred",
+        width=tier.width.default,
+        height=tier.height.default,
+        frames=tier.frames.default,
+        steps=tier.steps.default,
+        guidance=tier.guidance,
+        guidance_2=tier.guidance_2,
+        seed=seed,
+        tier=tier.tier,
+        execution=engine.execution,
+    )
+    return Request(take=take, finish=Finish(fps=tier.fps))
+
+
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def since(begun: tuple[float, float], ended: tuple[float, float] | None = None) -> tuple[float, float]:
+    ended = ended or now()
+    return ended[0] - begun[0], ended[1] - begun[1]
+
+
+def by_pipeline(pipeline: WanPipeline, take: Take) -> tuple[float, float]:
+    begun = now()
+    pipeline(
+        prompt=take.prompt,
+        negative_prompt=take.negative_prompt,
+        width=take.width,
+        height=take.height,
+        num_frames=take.frames,
+        num_inference_steps=take.steps,
+        guidance_scale=take.guidance,
+        guidance_scale_2=take.guidance_2,
+        generator=torch.Generator("cpu").manual_seed(take.seed),
+        max_sequence_length=512,
+        output_type="np",
+    )
+    return since(begun)
+
+
+async def by_engine(runner: Runner, wanted: Request) -> tuple[float, float]:
+    begun = ended = now()
+    run, _ = await runner.submit(wanted)
+    async for progress in run.follow():
+        if progress.stage is Stage.DECODE and progress.step == progress.steps:
+            ended = now()
+    await run.wait()
+    return since(begun, ended)
+
+
+async def measure(engine: Engine, pairs: int, folder: Path) -> tuple[Times, Times, int]:
+    """Times by engine and by pipeline, and how many snapshots were written meanwhile."""
+    pipeline = pipeline_of(engine)
+    # More often than a default would: four of them in sixteen steps.
+    runner = Runner(Store(folder), lambda: {"embedded": engine}, queue=4, pace=Pace(steps=4))
+    await runner.start()
+    ours: Times = []
+    theirs: Times = []
+    for i in range(-2, pairs):
+        wanted = request(engine, i + 2)
+        if i % 2:
+            one = await by_engine(runner, wanted)
+            other = await asyncio.to_thread(by_pipeline, pipeline, wanted.take)
+        else:
+            other = await asyncio.to_thread(by_pipeline, pipeline, wanted.take)
+            one = await by_engine(runner, wanted)
+        if i >= 0:
+            ours.append(one)
+            theirs.append(other)
+    await runner.stop()
+    return ours, theirs, runner.snapshots.written
+
+
+def interval(ratios: np.ndarray) -> tuple[float, float]:
+    """95 % of 10,000 medians of samples drawn with replacement."""
+    rng = np.random.default_rng(1)
+    medians = np.median(rng.choice(ratios, (10_000, len(ratios))), axis=1)
+    return float(np.percentile(medians, 2.5)), float(np.percentile(medians, 97.5))
+
+
+def rows(engine: Engine, pairs: int) -> list[Goal]:
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs, snapshots = asyncio.run(measure(engine, pairs, Path(folder) / "store"))
+    over = 100 * (np.array(ours) / np.array(theirs) - 1)
+    for i, what in enumerate(("clock", "CPU of the process")):
+        low, high = interval(over[:, i])
+        one, other = (float(np.median([times[i] for times in side])) for side in (ours, theirs))
+        print(
+            f"overhead by the {what}: engine {one:.3f} s, WanPipeline {other:.3f} s at the median of {pairs} pairs; "
+            f"{np.median(over[:, i]):+.2f} % [{low:+.2f}, {high:+.2f}]"
+        )
+    print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    median = float(np.median(over[:, 0]))
+    return [
+        Goal(name="overhead against WanPipeline, median", value=median, compare="<=", target=3, unit=" %"),
+        Goal(name="snapshots written meanwhile", value=snapshots, compare=">=", target=pairs),
+    ]

@@ -1,0 +1,134 @@
+"""Who makes which video: one object for every run that has not ended.
+
+    runs/<sha256>       the claim on videos/<sha256>: made when the request is accepted, gone when its report is stored
+    cancels/<sha256>    the wish that its owner stop it
+
+A claim changes only by compare-and-swap, so it has one owner. Listing ``runs/`` finds all unfinished work without a look at what
+is finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+
+import pydantic
+
+from generator_service.objects import Objects
+
+BARREN_MOST = 3
+
+
+class ClaimLostError(Exception):
+    """Another generator owns the run now."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """``owner`` is a generator's name, "" when it was given back. ``begun``: its owner has made a first step.
+
+    ``attempts`` counts the owners that began; ``barren`` how many of them in a row died without ``mark`` growing, which is
+    what was durable when the run was claimed: steps of the snapshot, or one more than all when the final latents are stored.
+    A run that only waited in the queue of a process that died has lost no attempt.
+    """
+
+    run: str
+    owner: str
+    begun: bool = False
+    attempts: int = 0
+    barren: int = 0
+    mark: int = 0
+
+    def taken(self, owner: str, mark: int) -> Claim:
+        """The claim of the next owner."""
+        barren = 0 if mark > self.mark else self.barren + self.begun
+        return dataclasses.replace(self, owner=owner, begun=False, barren=barren, mark=mark)
+
+    @property
+    def poisoned(self) -> bool:
+        return self.barren >= BARREN_MOST
+
+
+CLAIM = pydantic.TypeAdapter(Claim)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Held:
+    """A claim as it was read or written; ``tag`` is what the next change is compared with."""
+
+    claim: Claim
+    tag: str
+
+
+class Claims:
+    """Safe to call from several threads; every method blocks, and raises `StoreUnavailableError`."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def open(self, name: str, owner: str) -> Held | None:
+        """The claim on a new run of ``name``; None when a run of it has not ended."""
+        claim = Claim(run=uuid.uuid4().hex, owner=owner)
+        tag = self._objects.create(_path(name), CLAIM.dump_json(claim))
+        return None if tag is None else Held(claim=claim, tag=tag)
+
+    def read(self, name: str) -> Held | None:
+        """None when there is no unfinished run. A torn claim reads as one that nobody owns: its request decides."""
+        found = self._objects.get(_path(name))
+        if found is None:
+            return None
+        try:
+            claim = CLAIM.validate_json(found.data)
+        except pydantic.ValidationError:
+            claim = Claim(run=uuid.uuid4().hex, owner="")
+        return Held(claim=claim, tag=found.tag)
+
+    def change(self, name: str, held: Held, claim: Claim) -> Held:
+        """Raises `ClaimLostError` when somebody else was faster.
+
+        Not synced: what a power cut may take back is an owner, who is dead then, or an attempt, which it was the end of.
+        """
+        tag = self._objects.swap(_path(name), held.tag, CLAIM.dump_json(claim), sync=False)
+        if tag is None:
+            raise ClaimLostError(name)
+        return Held(claim=claim, tag=tag)
+
+    def begin(self, name: str, held: Held) -> Held:
+        """Counts the attempt, before its first step."""
+        claim = dataclasses.replace(held.claim, begun=True, attempts=held.claim.attempts + 1)
+        return self.change(name, held, claim)
+
+    def give_back(self, name: str, held: Held) -> None:
+        """For the next generator to take at once; not a failed attempt."""
+        self.change(name, held, dataclasses.replace(held.claim, owner="", begun=False))
+
+    def end(self, name: str) -> None:
+        """After the report."""
+        self._objects.delete(_path(name), _cancel(name))
+
+    def names(self) -> list[str]:
+        """Videos whose runs have not ended, those that waited longest first."""
+        return [f"videos/{path.removeprefix('runs/')}" for path in self._objects.oldest_first("runs/")]
+
+    def ask_to_cancel(self, name: str, run: str) -> None:
+        """Its owner's next heartbeat sees it, and so does whoever takes the run over."""
+        self._objects.put(_cancel(name), run.encode())
+        if self._objects.get(_path(name)) is None:
+            self._objects.delete(_cancel(name))
+
+    def cancels(self) -> list[str]:
+        """Videos whose runs are to stop, by name."""
+        return [f"videos/{path.removeprefix('cancels/')}" for path in self._objects.paths("cancels/")]
+
+    def is_cancelled(self, name: str, run: str) -> bool:
+        """The wish is for one run: a later one of the same name is not meant."""
+        found = self._objects.get(_cancel(name))
+        return found is not None and found.data == run.encode()
+
+
+def _path(name: str) -> str:
+    return f"runs/{name.removeprefix('videos/')}"
+
+
+def _cancel(name: str) -> str:
+    return f"cancels/{name.removeprefix('videos/')}"

@@ -1,0 +1,125 @@
+"""Ends runs, beside the stepping: pictures to a stored video in one thread, runs without a video in another.
+
+A store that is full or gone delays an end and never loses it: what is made waits here until the store takes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from generator_service import post
+from generator_service.claims import Claims
+from generator_service.core import Outcome, Report, Stage
+from generator_service.heartbeat import Heartbeat
+from generator_service.keeper import Drop, Keeper
+from generator_service.objects import StoreUnavailableError
+from generator_service.run import Run
+from generator_service.store import Store, artefact_of
+from generator_service.worker import Worker, failure_of
+
+if TYPE_CHECKING:
+    from generator_service.engine import Pictures
+
+log = logging.getLogger(__name__)
+
+# Videos that may wait for the encoder: the stepping thread rests when it is this far ahead, so that pictures never pile
+# up.
+AHEAD_OF_ENCODER = 2
+AGAIN_S = 0.5
+
+
+class Finisher:
+    """``ended`` is called from its threads with each run, and its report once that is stored; None when this process could
+    not end it. ``worker`` is set before the first run.
+    """
+
+    worker: Worker
+
+    def __init__(
+        self,
+        store: Store,
+        claims: Claims,
+        keeper: Keeper,
+        heart: Heartbeat,
+        ended: Callable[[Run, Report | None], None],
+    ) -> None:
+        self._store, self._claims, self._keeper, self._heart, self._ended = store, claims, keeper, heart, ended
+        self._stopping = threading.Event()
+        self._room = threading.Semaphore(AHEAD_OF_ENCODER)
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._closer = ThreadPoolExecutor(1, thread_name_prefix="close")
+
+    def deliver(self, run: Run, pieces: list[Pictures]) -> None:
+        """Waits while too many are ahead."""
+        self._room.acquire()
+        self._encoder.submit(self._deliver, run, pieces)
+
+    def close(self, run: Run, outcome: Outcome, **more: Any) -> None:
+        """Ends a run that has no video."""
+        self._closer.submit(self._close, run, outcome, **more)
+
+    def fail(self, run: Run, error: Exception) -> None:
+        log.error("the run of %s failed in %s", run.name, run.tally.stage, exc_info=error)
+        self.close(run, Outcome.FAILED, failure=failure_of(error, run.tally.stage))
+
+    def hurry(self) -> None:
+        """From now on nothing waits for a store that does not take it at once."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """What is being encoded is finished, and stored when the store takes it at once."""
+        self.hurry()
+        self._encoder.shutdown()
+        self._closer.shutdown()
+
+    def _deliver(self, run: Run, pieces: list[Pictures]) -> None:
+        try:
+            run.tally.stage = Stage.ENCODE
+            begun = self.worker.clock(run.request)
+            data = post.finish(pieces, run.request.finish)
+            run.tally.device_ns[Stage.ENCODE] += self.worker.clock(run.request) - begun
+            if run.cancelling:
+                self.close(run, Outcome.CANCELLED)
+                return
+            run.tally.stage = Stage.STORE
+            report = self.worker.report(run, Outcome.DONE, video=artefact_of(data))
+            self._end(run, report, lambda: self._store.put_video(run.name, data, report))
+        except Exception as error:
+            self.fail(run, error)
+        finally:
+            self._room.release()
+
+    def _close(self, run: Run, outcome: Outcome, **more: Any) -> None:
+        try:
+            report = self.worker.report(run, outcome, **more)
+            self._keeper.offer(run.request.take_name, Drop())
+            self._end(run, report, lambda: self._store.put_report(run.name, report))
+        except Exception as error:
+            log.error("the report of %s cannot be made", run.name, exc_info=error)
+            self._ended(run, None)
+
+    def _end(self, run: Run, report: Report, store: Callable[[], None]) -> None:
+        """Snapshot, report, claim, in this order: dying between any two leaves nothing behind that nobody would find."""
+
+        def given_up() -> bool:
+            return (self._stopping.is_set() and self._keeper.failing) or not self._heart.holds(run.held)
+
+        ended = self._keeper.settle(run.request.take_name, given_up)
+        ended = ended and self._insist(run, store) and self._insist(run, lambda: self._claims.end(run.name))
+        self._ended(run, report if ended else None)
+
+    def _insist(self, run: Run, call: Callable[[], None]) -> bool:
+        while self._heart.holds(run.held):
+            try:
+                if self._heart.sure:
+                    call()
+                    return True
+            except StoreUnavailableError as error:
+                log.warning("the end of %s waits for the store: %s", run.name, error)
+            if self._stopping.wait(AGAIN_S):
+                break
+        return False

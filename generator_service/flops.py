@@ -1,0 +1,60 @@
+"""Floating-point operations of a request, stage by stage; a multiplication with its addition counts as two.
+
+The transformer's terms are those of Wan's blocks (self-attention over all latent tokens, cross-attention over the padded
+text, feed-forward); norms, activations and rotations are left out. `benchmarks/engine_schedule.py` and the tests hold it
+against torch's own counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from generator_service.core import Stage
+from generator_service.geometry import Geometry, Shape
+
+
+def step(geometry: Geometry, shape: Shape) -> float:
+    """One denoise step: every pass of the expert. Where keys and values of the text are kept, they are made in an expert's
+    first step only, and that is left out."""
+    n, d, text = geometry.tokens(shape), geometry.width, geometry.window
+    linear = 8 * n * d * d + 4 * n * d * geometry.feed_forward
+    attention = 4 * n * n * d
+    made = 0 if geometry.text_kept else text
+    cross = 4 * n * d * d + 4 * made * d * d + 4 * n * text * d
+    t, h, w = geometry.patch
+    ends = 2 * 2 * n * d * geometry.channels * t * h * w
+    words = 2 * made * (geometry.text_width * d + d * d)
+    return float(shape.passes * (geometry.layers * (linear + attention + cross) + ends + words))
+
+
+def decode(geometry: Geometry, shape: Shape, *, first: bool = False) -> float:
+    """One latent frame to pictures. The mid block attends over the places of one frame."""
+    places, inner = shape.height * shape.width, geometry.decoder[0]
+    attention = 8 * places * inner * inner + 4 * places * places * inner
+    layers = geometry.convolutions(shape.height, shape.width, first=first)
+    return float(attention + sum(2 * c.inputs * c.outputs * c.taps * c.places for c in layers))
+
+
+def text(geometry: Geometry, shape: Shape) -> float:
+    """The prompt, and the negative prompt where guidance is on, through UMT5's encoder on the whole window."""
+    n, d, inner = geometry.window, geometry.text_width, geometry.text_inner
+    layer = 8 * n * d * inner + 4 * n * n * inner + 6 * n * d * geometry.text_feed_forward
+    return float(shape.passes * geometry.text_layers * layer)
+
+
+def pixels(geometry: Geometry, shape: Shape) -> float:
+    """What the container's encoder works on; no operations, but its time goes with it."""
+    frames = (shape.frames - 1) * geometry.temporal + 1
+    return float(frames * shape.height * shape.width * geometry.spatial**2)
+
+
+@lru_cache(maxsize=1024)
+def stages(geometry: Geometry, shape: Shape) -> Mapping[Stage, tuple[tuple[float, int], ...]]:
+    """For every stage its kinds of steps: (work of one, how many). Kept, because it is asked around every step."""
+    return {
+        Stage.TEXT: ((text(geometry, shape), 1),),
+        Stage.DENOISE: ((step(geometry, shape), shape.steps),),
+        Stage.DECODE: ((decode(geometry, shape, first=True), 1), (decode(geometry, shape), shape.frames - 1)),
+        Stage.ENCODE: ((pixels(geometry, shape), 1),),
+    }

@@ -1,0 +1,194 @@
+"""What the runner asks before, around and after its steps: admission, the ladder, the watchdog, and what steps teach.
+
+The event loop calls `admit`, `standing` and `ended`; the stepping thread calls the rest. No torch at import.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from generator_service import flops, ladder
+from generator_service.admission import Admission
+from generator_service.breaker import Breaker
+from generator_service.core import Progress, Report, Request, Stage
+from generator_service.descent import Descent
+from generator_service.estimate import Estimator
+from generator_service.memory import Memory, Rung
+from generator_service.run import Run
+from generator_service.scheduler import Limits, Scheduler
+from generator_service.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from generator_service.engine import Engine
+
+Guard = Callable[[Run], AbstractContextManager[object]]
+
+
+class Governor:
+    """``memory_bytes``: what a CPU may use, None for all of the host's; a GPU says it itself. ``guard`` is entered around every
+    step: a device of a given size (`Allocations`), or one that fails where a test wants it to. ``measure``: make a few
+    small steps when the models are loaded, so that there is an estimate before the first video. ``admitting`` and
+    ``climbing`` turn admission by memory and the ladder off, for comparison. ``peak`` is the most bytes that were ever in use
+    on the device; None asks a GPU, and nobody on a CPU.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        memory_bytes: int | None = None,
+        watchdog: Watchdog | None = None,
+        breaker: Callable[[str], Breaker] = Breaker,
+        guard: Guard = lambda run: nullcontext(),
+        measure: bool = False,
+        peak: Callable[[], int] | None = None,
+        admitting: bool = True,
+        climbing: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.watchdog = watchdog or Watchdog()
+        self.estimator = Estimator()
+        self.admission: Admission | None = None
+        self.descent = Descent({}, ())
+        self._memory_bytes, self._breaker, self._guard, self._measure = memory_bytes, breaker, guard, measure
+        self._admitting, self._climbing, self._clock = admitting, climbing, clock
+        self._peak, self._most = peak, 0
+        self._engines: Mapping[str, Engine] = {}
+        self._high = functools.cache(self._count_high)
+
+    def loaded(self, engines: Mapping[str, Engine]) -> None:
+        """The models are on the device."""
+        from generator_service import measure
+
+        self._engines = engines
+        device = next(iter(engines.values())).parts.device
+        there = ladder.rungs(device.type)
+        self.descent = Descent(engines, there)
+        self._peak = self._peak or functools.partial(measure.peak, device)
+        self._most = self._peak()
+        self._memory = memory = Memory(measure.available(device, self._memory_bytes or host_bytes()), there)
+        geometries = {tier: measure.geometry(engine.parts) for tier, engine in engines.items()}
+        self.admission = Admission(geometries, memory, self.estimator, breaker=self._breaker, clock=self._clock)
+        self._geometries = geometries
+        for tier, engine in engines.items() if self._measure else ():
+            measure.steps(engine, geometries[tier], self.estimator)
+
+    # What the event loop calls.
+
+    def admit(self, request: Request, left: float | None, scheduler: Scheduler[Run]) -> None:
+        """Raises what `Admission.check` raises."""
+        if self.admission is None:
+            return
+        take, priority = request.take, self._engines[request.take.tier].tier.priority
+        forecast = functools.partial(scheduler.forecast, take.tenant, now=self._clock(), priority=priority)
+        if not self._admitting:
+            return
+        self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
+
+    def standing(self, request: Request) -> dict[str, Any]:
+        """What the scheduler has to know of a run beside its tenant."""
+        known = self.admission is not None and request.take.tier in self._engines
+        if self.admission is not None and known and self._admitting:
+            # Runs that are taken up again were admitted by another process, perhaps of another device.
+            self.descent.enter(request, self.admission.fit(request.take).rung or Rung.PLAIN)
+        return {
+            "now": self._clock(),
+            "priority": self._engines[request.take.tier].tier.priority if known else 0,
+            "predicted": (self.admission.seconds(request.take) or 0.0) if self.admission and known else 0.0,
+            "expert": self.expert(request, Progress(stage=Stage.QUEUED)) if known else "",
+        }
+
+    def ended(self, request: Request, report: Report | None) -> None:
+        """A run is over."""
+        self.descent.leave(request)
+        if self.admission is None or request.take.tier not in self._engines:
+            return
+        if report is not None and (spent := report.device_ms.get(Stage.ENCODE)):
+            geometry = self._geometries[request.take.tier]
+            work = flops.pixels(geometry, geometry.shape(request.take))
+            self.estimator.step(request.take.tier, Stage.ENCODE, work, spent / 1000)
+        self.admission.ended(request, report)
+
+    def stuck(self) -> bool:
+        """Whether the step under way should long have been made."""
+        return self.watchdog.stuck(self._clock())
+
+    # What the stepping thread calls.
+
+    @contextmanager
+    def step(self, run: Run) -> Iterator[None]:
+        """Around one step of ``run``. Raises `watchdog.StuckError` after one that took far too long."""
+        self.descent.put(run)
+        self.watchdog.begin(self._clock(), self._longest(run.request))
+        try:
+            with self._guard(run):
+                yield
+        except BaseException:
+            self.watchdog.drop()
+            raise
+        self.watchdog.end(self._clock())
+        self._learn_peak(run)
+
+    def made(self, request: Request, progress: Progress, seconds: float) -> None:
+        """A step of ``request`` took ``seconds`` of device time."""
+        take = request.take
+        if self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
+            return
+        geometry = self._geometries[take.tier]
+        kinds = flops.stages(geometry, geometry.shape(take))[progress.stage]
+        work = kinds[0][0] if progress.step <= 1 else kinds[-1][0]
+        self.estimator.step(take.tier, progress.stage, work, seconds)
+
+    def expert(self, request: Request, progress: Progress) -> str:
+        """Which expert the step after ``progress`` needs; "" where that does not matter."""
+        take = request.take
+        if not self.limits.group or progress.stage not in (Stage.QUEUED, Stage.TEXT, Stage.DENOISE):
+            return ""
+        done = progress.step if progress.stage is Stage.DENOISE else 0
+        return f"{take.tier}/{'high' if done < self._high(take.tier, take.steps) else 'low'}"
+
+    def lower(self, run: Run, error: BaseException) -> Rung | None:
+        """See `Descent.lower`."""
+        return self.descent.lower(run, error) if self._climbing else None
+
+    def relieve(self) -> None:
+        """After the failed work was dropped."""
+        self.descent.relieve()
+
+    def _learn_peak(self, run: Run) -> None:
+        """A step that needed more than any before it has shown its own peak: the device's highest mark is that step's.
+
+        What others held beside it counts as its own, so the correction errs towards too much.
+        """
+        if self._peak is None or (peak := self._peak()) <= self._most:
+            return
+        self._most, take = peak, run.request.take
+        need = self._memory.need(self._geometries[take.tier], take)
+        self._memory.correction(take.tier).observe(need.stage(run.tally.stage, self.descent.rung(run.request)), peak)
+
+    def _longest(self, request: Request) -> float | None:
+        """Seconds of the longest step that ``request`` has."""
+        take = request.take
+        geometry = self._geometries[take.tier]
+        stages = flops.stages(geometry, geometry.shape(take))
+        found = [
+            self.estimator.of_step(take.tier, stage, max(work for work, _ in stages[stage]))
+            for stage in (Stage.TEXT, Stage.DENOISE, Stage.DECODE)
+        ]
+        return None if None in found else max(each for each in found if each is not None)
+
+    def _count_high(self, tier: str, steps: int) -> int:
+        from generator_service import measure
+
+        return measure.high_steps(self._engines[tier].parts, steps)
+
+
+def host_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

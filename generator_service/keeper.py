@@ -1,0 +1,152 @@
+"""Writes what a take has come to beside the stepping, in a thread of its own.
+
+A take has one place in line. Something newer takes the place of what waits there, so the line cannot grow, and whoever offers
+never waits. A snapshot that cannot be written is logged and counted, the next one will do; final latents and deletions are
+tried again until the store takes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from generator_service.core import Meter
+from generator_service.objects import StoreUnavailableError
+from generator_service.snapshot import Snapshot, pack
+from generator_service.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+AGAIN_S = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latents:
+    """Final latents of a take, and the run that made them with what it had used."""
+
+    tensor: Tensor
+    run: str
+    meter: Meter
+
+
+class Drop:
+    """The take needs no snapshot any more."""
+
+
+Item = Snapshot | Latents | Drop
+
+
+@dataclasses.dataclass(kw_only=True)
+class Counts:
+    """Of snapshots: written, given up after an error, and overtaken by a newer one before they were written."""
+
+    written: int = 0
+    failed: int = 0
+    superseded: int = 0
+
+
+class Keeper:
+    """``may_write`` is asked before each write: who lost its lease touches nothing. ``failing``: the last write that must not
+    be given up was refused.
+    """
+
+    def __init__(self, store: Store, may_write: Callable[[], bool]) -> None:
+        self._store, self._may_write = store, may_write
+        self.counts = Counts()
+        self._line: OrderedDict[str, Item] = OrderedDict()
+        self._writing: tuple[str, Item] | None = None
+        self._changed = threading.Condition()
+        self._closing = self.failing = False
+        self._thread = threading.Thread(target=self._main, name="keep", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, take: str, item: Item) -> None:
+        """Never waits. A snapshot does not take the place of final latents: there is nothing left to go on from it."""
+        with self._changed:
+            before = self._line.get(take)
+            if isinstance(before, Latents) and not isinstance(item, Latents):
+                return
+            if isinstance(before, Snapshot) and isinstance(item, Snapshot):
+                self.counts.superseded += 1
+            self._line[take] = item
+            self._changed.notify_all()
+
+    def latents(self, take: str) -> Latents | None:
+        """Final latents that are still on their way to the store."""
+        with self._changed:
+            ways = [self._line.get(take), *(item for name, item in [self._writing or ("", None)] if name == take)]
+        return next((item for item in ways if isinstance(item, Latents)), None)
+
+    def settle(self, take: str, stopped: Callable[[], bool]) -> bool:
+        """Waits until nothing of ``take`` is on its way. False when ``stopped`` turned true before that."""
+        with self._changed:
+            while take in self._line or (self._writing is not None and self._writing[0] == take):
+                if stopped():
+                    return False
+                self._changed.wait(AGAIN_S)
+        return True
+
+    def close(self, timeout: float) -> None:
+        """Writes what waits, for ``timeout`` seconds at most, and while the store takes it."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            while (self._line or self._writing) and not self.failing and time.monotonic() < end:
+                self._changed.wait(AGAIN_S)
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, end - time.monotonic()))
+
+    def _main(self) -> None:
+        while (following := self._next()) is not None:
+            take, item = following
+            done = self._try(take, item)
+            with self._changed:
+                self._writing, self.failing = None, not done
+                if not done:
+                    self._line.setdefault(take, item)
+                self._changed.notify_all()
+                if not done and not self._closing:
+                    self._changed.wait(AGAIN_S)
+
+    def _next(self) -> tuple[str, Item] | None:
+        with self._changed:
+            while not self._line and not self._closing:
+                self._changed.wait()
+            if self._closing:
+                return None
+            self._writing = self._line.popitem(last=False)
+            return self._writing
+
+    def _try(self, take: str, item: Item) -> bool:
+        """False when it is to be tried again."""
+        try:
+            if not self._may_write():
+                raise StoreUnavailableError("the lease has not been renewed in time")
+            self._write(take, item)
+        except Exception as error:
+            if isinstance(item, Snapshot):
+                self.counts.failed += 1
+            log.warning("%s of %s: not written: %s", type(item).__name__.lower(), take, error)
+            return isinstance(item, Snapshot) or not isinstance(error, StoreUnavailableError)
+        return True
+
+    def _write(self, take: str, item: Item) -> None:
+        if isinstance(item, Snapshot):
+            self._store.put_snapshot(take, pack(item))
+            self.counts.written += 1
+        elif isinstance(item, Latents):
+            from generator_service.engine import pack as pack_latents
+
+            self._store.put_latents(take, pack_latents(item.tensor), item.run, item.meter)
+        else:
+            self._store.drop_snapshot(take)

@@ -1,0 +1,117 @@
+"""What the loaded models and their device say of themselves. Runs in the stepping thread."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from diffusers import UniPCMultistepScheduler
+from torch import nn
+
+from generator_service import flops, post
+from generator_service.core import Finish, Stage, Take
+from generator_service.engine import Engine
+from generator_service.estimate import Estimator
+from generator_service.geometry import Geometry
+from generator_service.wan import Components
+
+# The smallest video, and one of twice the size: two points for a line. The first round of each only warms.
+SIZES = ((32, 32, 5), (64, 64, 9))
+ROUNDS = 3
+
+
+def geometry(parts: Components) -> Geometry:
+    """The sizes of ``parts``, with the bytes that their weights take."""
+    experts = [parts.transformer] if parts.transformer_2 is None else [parts.transformer, parts.transformer_2]
+    return Geometry.of(
+        parts.transformer.config,
+        parts.vae.config,
+        parts.text_encoder.config.to_dict(),
+        window=parts.tier.max_sequence_length,
+        item=parts.dtype.itemsize,
+        vae_item=parts.vae.dtype.itemsize,
+        weights=sum(_bytes(part) for part in (*experts, parts.vae, parts.text_encoder)),
+        expert=_bytes(parts.transformer),
+        experts=len(experts),
+        text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
+    )
+
+
+def available(device: torch.device, on_cpu: int) -> int:
+    """Bytes that this process may use on ``device``, those that it holds already among them."""
+    if device.type != "cuda":
+        return on_cpu
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) + int(torch.cuda.memory_reserved(device))
+
+
+def peak(device: torch.device) -> int:
+    """The most bytes of tensors that this process ever had on ``device``; 0 on a CPU, which does not say."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else 0
+
+
+def high_steps(parts: Components, steps: int) -> int:
+    """How many of ``steps`` the high-noise expert makes; they come first."""
+    if parts.transformer_2 is None or parts.boundary_ratio is None:
+        return steps
+    scheduler = UniPCMultistepScheduler.from_config(parts.scheduler.config)
+    scheduler.set_timesteps(steps)
+    edge = parts.boundary_ratio * parts.scheduler.config["num_train_timesteps"]
+    return int((scheduler.timesteps >= edge).sum())
+
+
+def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
+    """Makes a few videos of two steps and tells ``estimator`` how long each step took."""
+    limits = engine.tier
+    for width, height, frames in SIZES:
+        if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
+            continue
+        for turn in range(ROUNDS):
+            # Another text each time: what is kept of a text must not pass for its encoding.
+            for stage, work, seconds in _video(engine, sizes, f"a {turn} {width}", width, height, frames):
+                if turn:
+                    estimator.step(engine.tier.tier, stage, work, seconds)
+    engine.text.clear()
+
+
+def _video(
+    engine: Engine, sizes: Geometry, prompt: str, width: int, height: int, frames: int
+) -> list[tuple[Stage, float, float]]:
+    """(stage, work, seconds) of every step of one video."""
+    take = Take(
+        tenant="",
+        prompt=prompt,
+        negative_prompt="",
+        width=width,
+        height=height,
+        frames=frames,
+        steps=2,
+        guidance=engine.tier.guidance,
+        guidance_2=engine.tier.guidance_2,
+        seed=0,
+        tier=engine.tier.tier,
+        execution="",
+    )
+    shape, found = sizes.shape(take), []
+
+    def timed(stage: Stage, work: float, call: Any, *arguments: Any) -> Any:
+        begun = time.perf_counter()
+        made = call(*arguments)
+        found.append((stage, work, time.perf_counter() - begun))
+        return made
+
+    state = timed(Stage.TEXT, flops.text(sizes, shape), engine.prepare, take)
+    while not state.done:
+        timed(Stage.DENOISE, flops.step(sizes, shape), engine.step, state)
+    decoding, pieces = engine.begin_decode(state.latents), []
+    while not decoding.done:
+        first = decoding.index == 0
+        pieces.append(timed(Stage.DECODE, flops.decode(sizes, shape, first=first), engine.decode, decoding))
+    timed(Stage.ENCODE, flops.pixels(sizes, shape), post.finish, pieces, Finish(fps=engine.tier.fps))
+    return found
+
+
+def _bytes(part: nn.Module) -> int:
+    tensors = [*part.parameters(), *part.buffers()]
+    return sum(each.numel() * each.element_size() for each in tensors)

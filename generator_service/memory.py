@@ -1,0 +1,168 @@
+"""How many bytes of the device a request needs at its peak, before it is admitted.
+
+The terms follow from the shapes; the four coefficients are measured, with `Allocations` on a CPU in fp32 over five shapes of
+the embedded model and three other widths of its feed-forward (tests/generator_service/test_memory.py measures them again).
+On a GPU, or in another precision, they are a beginning: `Correction` learns from what the device says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections import deque
+
+from generator_service.core import Stage, Take
+from generator_service.geometry import Geometry, Shape
+
+# UniPC of order two keeps two model outputs and the last sample, and a step makes the next one; one more to be safe.
+LATENT_COPIES = 6
+# Of UMT5's (heads, window, window) attention scores: scores, with bias and mask, softmax in fp32, its copy.
+SCORES = 3.8
+# Of (tokens, width): what is alive beside two feed-forward layers' worth, and in self-attention.
+BESIDE_FEED_FORWARD, IN_ATTENTION = 3.5, 8.0
+# Of (window, width): the text inside the expert, its keys and its values.
+TEXT_INSIDE = 5.2
+# Of a convolution's input: itself, its residual, joined with earlier frames, padded.
+AROUND_CONVOLUTION = 3.75
+
+
+class Rung(enum.IntEnum):
+    """How a request runs. Every rung down needs less of the device and more time; only `TILED` changes pixels."""
+
+    PLAIN = 0
+    TILED = 1
+    EXPERT_OFFLOADED = 2
+    GROUPS_OFFLOADED = 3
+    ALONE = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes. ``held`` stays between the steps, and from the first step on ``kept``, keys and values of the text; ``text``,
+    ``step`` and ``decode`` come on top while such a step is made.
+
+    ``map`` is the causal VAE's feature map, which stays during the decode. ``tile`` is the share of a picture that one
+    tile has. ``offloaded`` and ``grouped`` are the weights that leave the device on those rungs.
+    """
+
+    weights: int
+    held: int
+    kept: int
+    text: int
+    step: int
+    decode: int
+    map: int
+    tile: float
+    offloaded: int
+    grouped: int
+
+    def stage(self, stage: Stage, rung: Rung = Rung.PLAIN) -> int:
+        """What this request needs in ``stage``, weights included."""
+        share = self.tile if rung >= Rung.TILED else 1.0
+        extra = {
+            Stage.TEXT: self.text,
+            Stage.DENOISE: self.kept + self.step,
+            Stage.DECODE: self.kept + round(share * (self.decode + self.map)),
+        }
+        gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
+        return self.weights - gone + self.held + extra.get(stage, 0)
+
+    def peak(self, rung: Rung = Rung.PLAIN) -> int:
+        """The most of any stage."""
+        return max(self.stage(stage, rung) for stage in (Stage.TEXT, Stage.DENOISE, Stage.DECODE))
+
+
+def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
+    """``cached`` are bytes that caches of text may hold beside all requests."""
+    tokens, item = geometry.tokens(shape), geometry.item
+    latents = 4 * geometry.channels * shape.frames * shape.height * shape.width
+    states = shape.passes * geometry.window * geometry.text_width * item
+    # Keys and values of both texts in every layer of every expert, as many as may be kept.
+    kept = shape.passes * geometry.experts * geometry.layers * 2 * geometry.window * geometry.width * item
+    kept = min(kept, geometry.text_kept)
+    layers = list(geometry.convolutions(shape.height, shape.width))
+    feed_forward = 2 * geometry.feed_forward + BESIDE_FEED_FORWARD * geometry.width
+    activations = tokens * max(feed_forward, IN_ATTENTION * geometry.width)
+    block = geometry.expert // max(1, geometry.layers)
+    return Need(
+        weights=geometry.weights + cached,
+        held=LATENT_COPIES * latents + states,
+        kept=kept,
+        text=round(SCORES * geometry.text_heads * geometry.window**2 * item),
+        step=round(item * (activations + TEXT_INSIDE * geometry.window * geometry.width)),
+        decode=round(AROUND_CONVOLUTION * geometry.vae_item * max(c.inputs * c.places for c in layers)),
+        map=geometry.vae_item * sum(c.inputs * c.memory * c.height * c.width for c in layers),
+        tile=tile_share(shape.height) * tile_share(shape.width),
+        offloaded=geometry.expert * (geometry.experts - 1),
+        grouped=geometry.expert * geometry.experts - 2 * block,
+    )
+
+
+def tile_share(length: int) -> float:
+    """How much of ``length`` latents one of two overlapping tiles covers."""
+    return (length + overlap(length)) / (2 * length) if length > 1 else 1.0
+
+
+def overlap(length: int) -> int:
+    """Latents that two tiles share: a quarter of the picture, at most eight (64 pixels)."""
+    wide = min(8, length // 4)
+    return wide + (length + wide) % 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit:
+    """``predicted`` bytes on the highest rung that fits; ``rung`` is None where none does."""
+
+    predicted: int
+    available: int
+    rung: Rung | None
+
+
+class Memory:
+    """Admission by memory. ``available`` are the bytes that this process may use, weights included; ``rungs`` are those that
+    the device has, from the top."""
+
+    def __init__(self, available: int, rungs: tuple[Rung, ...] = tuple(Rung), *, cached: int = 0) -> None:
+        self.available = available
+        self.rungs = rungs
+        self._cached = cached
+        self._corrections: dict[str, Correction] = {}
+
+    def need(self, geometry: Geometry, take: Take) -> Need:
+        """Where weights cannot leave the device, the rungs below take nothing off them."""
+        need = predict(geometry, geometry.shape(take), cached=self._cached)
+        stays = Rung.EXPERT_OFFLOADED not in self.rungs
+        return dataclasses.replace(need, offloaded=0, grouped=0) if stays else need
+
+    def fit(self, geometry: Geometry, take: Take) -> Fit:
+        """Whether ``take`` can run here, and from which rung on."""
+        need, factor = self.need(geometry, take), self.correction(take.tier).factor
+        for rung in self.rungs:
+            predicted = round(need.peak(rung) * factor)
+            if predicted <= self.available:
+                return Fit(predicted=predicted, available=self.available, rung=rung)
+        return Fit(predicted=predicted, available=self.available, rung=None)
+
+    def correction(self, tier: str) -> Correction:
+        return self._corrections.setdefault(tier, Correction())
+
+
+class Correction:
+    """Learns how far measured peaks lie from predicted ones. ``factor`` covers 95 % of the last peaks, and never trusts less
+    than the formula says before there are eight of them."""
+
+    KEPT = 128
+    ENOUGH = 8
+
+    def __init__(self) -> None:
+        self._ratios: deque[float] = deque(maxlen=self.KEPT)
+
+    def observe(self, predicted: int, measured: int) -> None:
+        if predicted > 0 and measured > 0:
+            self._ratios.append(measured / predicted)
+
+    @property
+    def factor(self) -> float:
+        ratios = sorted(self._ratios)
+        covering = ratios[min(len(ratios) - 1, int(0.95 * len(ratios)))] if ratios else 1.0
+        return max(1.0, covering) if len(ratios) < self.ENOUGH else covering

@@ -1,0 +1,268 @@
+"""Objects by path, in a folder or in anything that obstore reaches by URL: whole or not at all, durable when a call returns.
+
+Beside get, put, delete and list there is what leases need: `Objects.create` (only where nothing is) and `Objects.swap`
+(only where nothing changed). S3 and its kin do both themselves (If-None-Match, If-Match). obstore's local folder has no
+compare-and-swap, so a lock on a file of the folder stands for it, and it renames into place without a sync, so we sync.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
+from obstore.store import LocalStore, from_url
+
+PAGE = 1000
+# Long enough for a busy store, short enough that a store that is gone is noticed before a lease runs out.
+CLIENT = {"connect_timeout": "3s", "timeout": "30s"}
+RETRY = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+STAGED = re.compile(r".+#\d+")
+STALE_S = 3600.0
+SYNCED_MOST = 10_000
+
+
+class StoreUnavailableError(Exception):
+    """The store is full or gone; the cause says which."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Versioned:
+    """The bytes of an object and the tag that changes whenever they are written."""
+
+    data: bytes
+    tag: str
+
+
+class Objects:
+    """Safe to call from several threads; every method blocks, and raises `StoreUnavailableError`.
+
+    What `create` and `swap` write must be unlike what anybody else writes there.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self, path: str) -> Versioned | None:
+        """None where nothing is."""
+        with _errors():
+            try:
+                found = obstore.get(self._store, path)
+                return Versioned(data=bytes(found.bytes()), tag=found.meta["e_tag"] or "")
+            except (FileNotFoundError, NotFoundError):
+                return None
+
+    def changed_ms(self, path: str) -> int:
+        """When the object was written, Unix time."""
+        with _errors():
+            return int(obstore.head(self._store, path)["last_modified"].timestamp() * 1000)
+
+    def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
+        """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""
+        with _errors():
+            self._write(path, data, "overwrite", sync=sync)
+
+    def create(self, path: str, data: bytes) -> str | None:
+        """The tag of a new object; None when there is one already."""
+        with _errors():
+            try:
+                return self._write(path, data, "create", sync=True)
+            except AlreadyExistsError:
+                return self._ours(path, data)
+
+    def swap(self, path: str, tag: str, data: bytes, *, sync: bool = True) -> str | None:
+        """Writes only over the object of ``tag``. The new tag; None when it has changed or is gone. ``sync`` as for `put`."""
+        with _errors():
+            try:
+                return self._write(path, data, {"e_tag": tag}, sync=sync)
+            except (PreconditionError, FileNotFoundError, NotFoundError):
+                return self._ours(path, data)
+
+    def delete(self, *paths: str) -> None:
+        """What is not there is no error."""
+        for path in paths:
+            with _errors(), contextlib.suppress(FileNotFoundError, NotFoundError):
+                obstore.delete(self._store, path)
+
+    def paths(self, prefix: str) -> Iterator[str]:
+        """Paths under ``prefix``, page by page; those of one folder come one after the other."""
+        with _errors():
+            for page in obstore.list(self._store, prefix, chunk_size=PAGE):
+                yield from (entry["path"] for entry in page)
+
+    def oldest_first(self, prefix: str) -> list[str]:
+        """Paths under ``prefix`` by the time of their last change: for few."""
+        with _errors():
+            found = [entry for page in obstore.list(self._store, prefix, chunk_size=PAGE) for entry in page]
+        return [entry["path"] for entry in sorted(found, key=lambda entry: entry["last_modified"])]
+
+    def alive(self, name: str) -> LifeLine | None:
+        """A sign of this process's life that its death takes away at once; None where the store cannot hold one."""
+        return None
+
+    def life_of(self, name: str) -> tuple[bool, bytes] | None:
+        """Whether the owner of `alive` lives, and what it wrote there last; None where that cannot be known."""
+        return None
+
+    def _ours(self, path: str, data: bytes) -> str | None:
+        """A write whose answer was lost is sent again by the client, and then meets itself."""
+        found = self.get(path)
+        return found.tag if found is not None and found.data == data else None
+
+    def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
+        return obstore.put(self._store, path, data, mode=mode, use_multipart=False)["e_tag"] or ""
+
+
+class LifeLine:
+    """A file that this process keeps locked. The kernel gives the lock back when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, note: bytes) -> None:
+        """No sync: this outlives the process, which is all that is asked of it."""
+        with contextlib.suppress(OSError):  # a full disk only costs the note
+            os.pwrite(self._file, note + b"\n" * 8, 0)
+
+    def close(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        os.close(self._file)
+
+
+class LocalObjects(Objects):
+    """In a folder, which is made. Several processes may share it; on one machine they see each other die."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._synced: set[Path] = set()
+        with _errors():
+            super().__init__(LocalStore(self._root, mkdir=True))
+        self._tidy()
+
+    def delete(self, *paths: str) -> None:
+        there = [path for path in paths if (self._root / path).exists()]
+        with _errors(), self._locked():  # a swap must not bring back what goes in the middle of it
+            super().delete(*there)
+        for folder in {(self._root / path).parent for path in there}:
+            with _errors(), contextlib.suppress(FileNotFoundError):
+                _sync(folder)
+
+    def alive(self, name: str) -> LifeLine | None:
+        with _errors():
+            return LifeLine(self._root / ".alive" / name)
+
+    def life_of(self, name: str) -> tuple[bool, bytes] | None:
+        try:
+            file = os.open(self._root / ".alive" / name, os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            note = os.pread(file, 1 << 20, 0).split(b"\n", 1)[0]
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, note
+        except OSError:
+            return None
+        else:
+            return False, note
+        finally:
+            os.close(file)
+
+    def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
+        folder = (self._root / path).parent
+        new = not folder.exists()
+        if isinstance(mode, dict):
+            with self._locked():
+                if obstore.head(self._store, path)["e_tag"] != mode["e_tag"]:
+                    raise PreconditionError(path)
+                tag = super()._write(path, data, "overwrite", sync=sync)
+        else:
+            tag = super()._write(path, data, mode, sync=sync)
+        if sync:
+            self._sync(self._root / path, new)
+        return tag
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        file = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+    def _sync(self, file: Path, new: bool) -> None:
+        """The file and its folder; that folder's parents up to the root where it is new, or was not seen synced yet."""
+        _sync(file)
+        folders = [self._root / folder for folder in file.relative_to(self._root).parents]
+        for folder in folders if new or folders[0] not in self._synced else folders[:1]:
+            _sync(folder)
+        if len(self._synced) > SYNCED_MOST:
+            self._synced.clear()
+        self._synced.add(folders[0])
+
+    def _tidy(self) -> None:
+        """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""
+        for kind in ("takes", "videos", "runs", "generators", "cancels"):
+            for file in (self._root / kind).rglob("*#*"):
+                with contextlib.suppress(OSError):
+                    if STAGED.fullmatch(file.name) and _age(file) > STALE_S:
+                        file.unlink()
+        for file in (self._root / ".alive").glob("*"):
+            life = self.life_of(file.name)
+            if life is not None and not life[0] and _age(file) > STALE_S:
+                file.unlink(missing_ok=True)
+
+
+def open_objects(where: Path | str, options: Mapping[str, str] | None = None) -> Objects:
+    """``where`` is a folder, or a URL that obstore knows (``s3://bucket/prefix``, ``gs://``, ``az://``, ``file://``).
+
+    ``options`` are obstore's, e.g. ``aws_endpoint``; what they leave out comes from the environment (``AWS_...``). Raises
+    ``ValueError`` for a URL or options that cannot be.
+    """
+    text = str(where)
+    if "://" not in text:
+        return LocalObjects(Path(where))
+    if text.startswith("file://"):
+        return LocalObjects(Path(text.removeprefix("file://")))
+    config = dict(options or {})
+    client: dict[str, Any] = dict(CLIENT)
+    if config.get("aws_endpoint", config.get("endpoint", os.environ.get("AWS_ENDPOINT", ""))).startswith("http://"):
+        client["allow_http"] = True
+    try:
+        return Objects(from_url(text, config=config, client_options=client, retry_config=RETRY))
+    except (BaseError, ValueError) as error:
+        raise ValueError(f"the store {text!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StoreUnavailableError(str(error)) from error
+
+
+def _age(file: Path) -> float:
+    return time.time() - file.stat().st_mtime
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,53 @@
+"""What a video would cost the device, as the generator estimates it; asked once for equal shapes, since that changes slowly."""
+
+from __future__ import annotations
+
+import logging
+
+from cachetools import TTLCache
+
+from reelgate.generator.v1 import generator_pb2
+from reelgate.preprocess.v1 import preprocess_pb2 as pb
+from reelgate.rpc.errors import ReelgateError
+
+from .flight import Flights
+from .generator import Generator
+
+log = logging.getLogger(__name__)
+KEPT = 1024
+TTL_S = 10.0
+
+
+class Estimates:
+    """An estimate that cannot be had (no generator, a tier that was not measured yet, a shape it refuses) is left out: the
+    prompt's own cost does not wait for it."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._known: TTLCache[bytes, generator_pb2.EstimateVideoResponse | None] = TTLCache(KEPT, TTL_S)
+        self._flights: Flights[generator_pb2.EstimateVideoResponse | None] = Flights()
+
+    async def complete(
+        self, cost: pb.CostEstimate, settings: generator_pb2.VideoSettings, tier: str, tenant: str
+    ) -> None:
+        """Fills the device time into ``cost``, where it can be had."""
+        if tier not in self._generator.open_tiers:
+            return
+        wanted = generator_pb2.EstimateVideoRequest(settings=settings, tenant=tenant)
+        wanted.settings.tier = tier
+        key = wanted.SerializeToString(deterministic=True)
+        if key not in self._known:
+            self._known[key] = await self._flights.once(key, lambda: self._ask(wanted))
+        found = self._known.get(key)
+        if found is not None:
+            cost.device_ms_p50, cost.device_ms_p95 = found.device_ms_p50, found.device_ms_p95
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+    async def _ask(self, wanted: generator_pb2.EstimateVideoRequest) -> generator_pb2.EstimateVideoResponse | None:
+        try:
+            return await self._generator.estimate(wanted)
+        except ReelgateError as error:
+            log.info("no estimate", extra={"reason": error.reason})
+            return None

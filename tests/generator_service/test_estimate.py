@@ -1,0 +1,92 @@
+"""Device time from shapes and measured rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from generator_service import flops
+from generator_service.core import Request, Stage
+from generator_service.estimate import UNKNOWN_P95, Estimator, Spread
+from generator_service.geometry import Geometry
+
+SMALL = Geometry(
+    width=128,
+    feed_forward=384,
+    layers=4,
+    channels=16,
+    patch=(1, 2, 2),
+    text_width=96,
+    text_inner=96,
+    text_heads=4,
+    text_feed_forward=192,
+    text_layers=2,
+    window=512,
+    decoder=(60, 60, 40, 20),
+    decoder_blocks=1,
+    decoder_temporal=(True, True),
+    decoder_out=12,
+    spatial=8,
+    temporal=4,
+)
+
+
+def taught(seconds_of: Callable[[float], float], *takes: Request) -> Estimator:
+    estimator = Estimator()
+    for request in takes:
+        for stage, kinds in flops.stages(SMALL, SMALL.shape(request.take)).items():
+            for work, _ in kinds:
+                estimator.step("embedded", stage, work, seconds_of(work))
+    return estimator
+
+
+def test_there_is_no_estimate_before_every_stage_was_seen(tiny: Callable[..., Request]) -> None:
+    shape = SMALL.shape(tiny().take)
+    assert Estimator().estimate("embedded", SMALL, shape) is None
+    estimator = taught(lambda work: work / 1e9, tiny())
+    assert estimator.estimate("embedded", SMALL, shape) is not None
+    assert estimator.estimate("other", SMALL, shape) is None
+
+
+def test_a_shape_that_was_never_made_is_predicted_from_two_that_were(tiny: Callable[..., Request]) -> None:
+    estimator = taught(lambda work: 0.01 + work / 1e9, tiny(), tiny(width=128, height=128, frames=9))
+    new = SMALL.shape(tiny(width=96, height=64, frames=17, steps=20).take)
+    expected = sum((0.01 + w / 1e9) * n for kinds in flops.stages(SMALL, new).values() for w, n in kinds)
+    assert estimator.seconds("embedded", SMALL, new) == pytest.approx(expected, rel=0.03)
+
+
+def test_guidance_off_halves_the_denoising_and_what_is_stored_costs_nothing(tiny: Callable[..., Request]) -> None:
+    estimator = taught(lambda work: work / 1e9, tiny())
+    guided, free = (SMALL.shape(tiny(guidance=scale).take) for scale in (4.0, 1.0))
+    rest = frozenset({Stage.DECODE, Stage.ENCODE})
+    both = [estimator.seconds("embedded", SMALL, shape, done=rest) for shape in (guided, free)]
+    assert both[0] == pytest.approx(2 * both[1])
+    assert estimator.seconds("embedded", SMALL, free, done=rest | {Stage.TEXT, Stage.DENOISE}) == 0.0
+
+
+def test_the_quantiles_are_those_of_the_runs(tiny: Callable[..., Request]) -> None:
+    estimator = taught(lambda work: work / 1e9, tiny())
+    shape = SMALL.shape(tiny().take)
+    predicted = estimator.seconds("embedded", SMALL, shape)
+    assert predicted is not None
+    first = estimator.estimate("embedded", SMALL, shape)
+    assert first is not None
+    assert first.p95 == pytest.approx(UNKNOWN_P95 * first.p50)
+    for percent in range(100):
+        estimator.run("embedded", predicted, predicted * (1.0 + percent / 100))
+    later = estimator.estimate("embedded", SMALL, shape)
+    assert later is not None
+    assert later.p50 == pytest.approx(1.5 * predicted, rel=0.02)
+    assert later.p95 == pytest.approx(1.95 * predicted, rel=0.02)
+    assert estimator.error("embedded") == pytest.approx(0.5, abs=0.02)
+    assert estimator.rate("embedded", Stage.DENOISE) > 0
+
+
+def test_a_spread_forgets_what_was_long_ago() -> None:
+    spread = Spread()
+    for _ in range(8):
+        spread.observe(1.0, 10.0)
+    for _ in range(Spread.KEPT):
+        spread.observe(1.0, 1.1)
+    assert spread.quantiles == pytest.approx((1.1, 1.1))

@@ -1,0 +1,127 @@
+"""The lease is renewed, its loss is told, and a store that is away is asked again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from generator_service.claims import Claims
+from generator_service.core import Progress, Stage
+from generator_service.heartbeat import Heartbeat
+from generator_service.lease import Watcher
+from generator_service.objects import LocalObjects, StoreUnavailableError
+
+TTL = 0.5
+
+
+class Flaky(LocalObjects):
+    away = False
+
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        if self.away:
+            raise OSError(28, "No space left on device")
+        return super()._write(path, data, mode, sync=sync)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Flaky:
+    return Flaky(tmp_path / "store")
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.lost = threading.Event()
+        self.cancels: list[str] = []
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def heart(objects: Flaky, heard: Heard) -> Iterator[Heartbeat]:
+    heart = Heartbeat(objects, ttl=TTL, lost=heard.lost.set, cancels=heard.cancels.extend)
+    yield heart
+    objects.away = False
+    heart.stop()
+
+
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def test_it_lives_longer_than_a_lease_and_goes_in_good_order(heart: Heartbeat, objects: Flaky) -> None:
+    heart.start()
+    owner, watcher = heart.owner, Watcher(objects, ttl=TTL)
+    end = time.monotonic() + 3 * TTL
+    while time.monotonic() < end:
+        assert watcher.alive(owner)
+        time.sleep(0.05)
+    assert heart.owner == owner
+    heart.stop()
+    assert not watcher.alive(owner)
+    assert watcher.look() == set()
+    assert not heart.sure
+
+
+def test_where_runs_are_is_told_with_it(heart: Heartbeat, objects: Flaky) -> None:
+    heart.start()
+    where = Progress(stage=Stage.DENOISE, step=2, steps=4)
+    heart.tell("videos/1", where)
+    watcher = Watcher(objects, ttl=TTL)
+    assert watcher.where(heart.owner, "videos/1") == where
+    heart.tell("videos/1", None)
+    assert watcher.where(heart.owner, "videos/1") is None
+
+
+def test_a_lost_lease_is_told_and_a_new_one_does_not_hold_old_claims(
+    heart: Heartbeat, objects: Flaky, heard: Heard
+) -> None:
+    heart.start()
+    before = heart.owner
+    held = Claims(objects).open("videos/" + "1" * 64, before)
+    assert heart.holds(held)
+    objects.delete(f"generators/{before}")
+    assert heard.lost.wait(10)
+    assert not heart.holds(held)
+    until(lambda: heart.sure)
+    assert heart.owner != before
+    assert not heart.holds(held)
+
+
+def test_a_store_that_is_away_makes_it_unsure_and_nothing_more(heart: Heartbeat, objects: Flaky, heard: Heard) -> None:
+    heart.start()
+    before = heart.owner
+    objects.away = True
+    until(lambda: not heart.sure)
+    with pytest.raises(StoreUnavailableError):
+        _ = heart.owner
+    objects.away = False
+    until(lambda: heart.sure)
+    assert heart.owner == before
+    assert not heard.lost.is_set()
+
+
+def test_a_store_that_is_away_at_the_start_is_asked_again(heart: Heartbeat, objects: Flaky) -> None:
+    objects.away = True
+    heart.start()
+    assert not heart.sure
+    objects.away = False
+    until(lambda: heart.sure)
+
+
+def test_wishes_to_cancel_are_passed_on(heart: Heartbeat, objects: Flaky, heard: Heard) -> None:
+    heart.start()
+    claims, name = Claims(objects), "videos/" + "1" * 64
+    held = claims.open(name, heart.owner)
+    assert held is not None
+    claims.ask_to_cancel(name, held.claim.run)
+    until(lambda: name in heard.cancels)

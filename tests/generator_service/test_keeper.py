@@ -1,0 +1,158 @@
+"""What is kept is written beside the stepping, the newest of each take, and nothing for ever in vain."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from generator_service.core import Meter, Request
+from generator_service.engine import Engine, unpack
+from generator_service.keeper import Drop, Keeper, Latents
+from generator_service.objects import LocalObjects
+from generator_service.snapshot import Snapshot, header
+from generator_service.store import Store
+
+Tiny = Callable[..., Request]
+LATENTS = Latents(tensor=torch.ones(1, 2), run="r", meter=Meter(denoise_steps=4))
+
+
+class Door(LocalObjects):
+    """A folder whose writes wait while the door is shut, and fail while it is broken."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+        self.broken = False
+
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        self.entered.set()
+        self.open.wait(10)
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        return super()._write(path, data, mode, sync=sync)
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path / "store")
+
+
+@pytest.fixture
+def keeper(door: Door) -> Iterator[Keeper]:
+    keeper = Keeper(Store(door), lambda: True)
+    keeper.start()
+    yield keeper
+    door.broken = False
+    door.open.set()
+    keeper.close(5)
+
+
+def snapshots(engine: Engine, request: Request) -> list[Snapshot]:
+    state, made = engine.prepare(request.take), []
+    for _ in range(3):
+        engine.step(state)
+        frozen = engine.freeze(state)
+        made.append(Snapshot(take=request.take_name, execution="0" * 64, run="r", meter=Meter(), frozen=frozen))
+    return made
+
+
+def index(store: Store, request: Request) -> int | None:
+    data = store.snapshot(request.take_name)
+    found = None if data is None else header(data)
+    return None if found is None else found.index
+
+
+def never() -> bool:
+    return False
+
+
+def test_a_newer_snapshot_takes_the_place_of_one_that_waits_and_nobody_waits_for_the_store(
+    keeper: Keeper, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    take, made = tiny().take_name, snapshots(engine, tiny())
+    door.open.clear()
+    begun = time.monotonic()
+    keeper.offer(take, made[0])
+    assert door.entered.wait(5)
+    keeper.offer(take, made[1])
+    keeper.offer(take, made[2])
+    assert time.monotonic() - begun < 5
+    door.open.set()
+    assert keeper.settle(take, never)
+    assert (keeper.counts.written, keeper.counts.superseded, keeper.counts.failed) == (2, 1, 0)
+    assert index(Store(door), tiny()) == 3
+
+
+def test_a_snapshot_that_cannot_be_written_is_counted_and_the_next_one_is(
+    keeper: Keeper, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    take, made = tiny().take_name, snapshots(engine, tiny())
+    door.broken = True
+    keeper.offer(take, made[0])
+    assert keeper.settle(take, never)
+    assert (keeper.counts.written, keeper.counts.failed) == (0, 1)
+    door.broken = False
+    keeper.offer(take, made[1])
+    assert keeper.settle(take, never)
+    assert index(Store(door), tiny()) == 2
+
+
+def test_final_latents_are_tried_again_until_they_are_stored_and_end_the_snapshot(
+    keeper: Keeper, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    store, take = Store(door), tiny().take_name
+    keeper.offer(take, snapshots(engine, tiny())[0])
+    assert keeper.settle(take, never)
+    door.broken = True
+    keeper.offer(take, LATENTS)
+    time.sleep(0.7)
+    assert keeper.latents(take) is LATENTS
+    door.broken = False
+    assert keeper.settle(take, never)
+    found = store.latents(take)
+    assert found is not None
+    assert torch.equal(unpack(found[1]), LATENTS.tensor)
+    assert found[0].meter == LATENTS.meter
+    assert store.snapshot(take) is None
+    assert keeper.latents(take) is None
+
+
+def test_nothing_takes_the_place_of_final_latents(keeper: Keeper, door: Door, engine: Engine, tiny: Tiny) -> None:
+    take, made = tiny().take_name, snapshots(engine, tiny())
+    door.open.clear()
+    keeper.offer("takes/other", made[0])
+    assert door.entered.wait(5)
+    for item in (LATENTS, made[1], Drop()):
+        keeper.offer(take, item)
+    door.open.set()
+    assert keeper.settle(take, never)
+    assert Store(door).latents(take) is not None
+    assert Store(door).snapshot(take) is None
+
+
+def test_a_drop_comes_after_what_was_being_written(keeper: Keeper, door: Door, engine: Engine, tiny: Tiny) -> None:
+    take = tiny().take_name
+    door.open.clear()
+    keeper.offer(take, snapshots(engine, tiny())[0])
+    assert door.entered.wait(5)
+    keeper.offer(take, Drop())
+    door.open.set()
+    assert keeper.settle(take, never)
+    assert index(Store(door), tiny()) is None
+
+
+def test_who_is_not_sure_of_its_lease_writes_nothing(door: Door, engine: Engine, tiny: Tiny) -> None:
+    keeper = Keeper(Store(door), never)
+    keeper.start()
+    keeper.offer(tiny().take_name, snapshots(engine, tiny())[0])
+    assert keeper.settle(tiny().take_name, never)
+    keeper.close(1)
+    assert (keeper.counts.written, keeper.counts.failed) == (0, 1)
+    assert index(Store(door), tiny()) is None
