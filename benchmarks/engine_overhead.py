@@ -23,7 +23,6 @@ from generator_service.core import Finish, Request, Stage, Take
 from generator_service.engine import Engine
 from generator_service.runner import Runner
 from generator_service.store import Store
-from generator_service.worker import Pace
 
 # Seconds of the clock and of the process's CPU, for each video.
 Times = list[tuple[float, float]]
@@ -104,8 +103,8 @@ async def by_engine(runner: Runner, wanted: Request) -> tuple[float, float]:
 async def measure(engine: Engine, pairs: int, folder: Path) -> tuple[Times, Times, int]:
     """Times by engine and by pipeline, and how many snapshots were written meanwhile."""
     pipeline = pipeline_of(engine)
-    # More often than a default would: four of them in sixteen steps.
-    runner = Runner(Store(folder), lambda: {"embedded": engine}, queue=4, pace=Pace(steps=4))
+    # The service's own pace.
+    runner = Runner(Store(folder), lambda: {"embedded": engine}, queue=4)
     await runner.start()
     ours: Times = []
     theirs: Times = []
