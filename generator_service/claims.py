@@ -67,9 +67,10 @@ class Claims:
         self._objects = objects
 
     def open(self, name: str, owner: str) -> Held | None:
-        """The claim on a new run of ``name``; None when a run of it has not ended."""
+        """The claim on a new run of ``name``; None when a run of it has not ended. Not synced: after a power cut the sweep of
+        `recovery.Recovery` finds a request that has lost its claim."""
         claim = Claim(run=uuid.uuid4().hex, owner=owner)
-        tag = self._objects.create(_path(name), CLAIM.dump_json(claim))
+        tag = self._objects.create(_path(name), CLAIM.dump_json(claim), sync=False)
         return None if tag is None else Held(claim=claim, tag=tag)
 
     def read(self, name: str) -> Held | None:

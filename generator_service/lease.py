@@ -58,7 +58,7 @@ class Lease:
         self._life = objects.alive(self.name)
         begun = clock()
         try:
-            self._tag = objects.create(self._path, self._last) or ""
+            self._tag = objects.create(self._path, self._last, sync=False) or ""
         except BaseException:
             self._let_go()
             raise

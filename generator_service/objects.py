@@ -71,11 +71,11 @@ class Objects:
         with _errors():
             self._write(path, data, "overwrite", sync=sync)
 
-    def create(self, path: str, data: bytes) -> str | None:
-        """The tag of a new object; None when there is one already."""
+    def create(self, path: str, data: bytes, *, sync: bool = True) -> str | None:
+        """The tag of a new object; None when there is one already. ``sync`` as for `put`."""
         with _errors():
             try:
-                return self._write(path, data, "create", sync=True)
+                return self._write(path, data, "create", sync=sync)
             except AlreadyExistsError:
                 return self._ours(path, data)
 
