@@ -19,6 +19,11 @@ def optional(words: Sequence[Word], chunk: Chunk) -> Iterator[tuple[int, int]]:
     """Spans of words of the chunk that may go alone, its phrase staying."""
     i = chunk.first
     while i < chunk.last:
+        if walks(words, i + 1) and i + 1 < chunk.last and _may_go(words, chunk, i):
+            # "As it swims": both go, or both stay.
+            yield i, i + 2
+            i += 2
+            continue
         if end := _holder(words, chunk, i) or _light_verb(words, chunk, i):
             yield i, end
             yield from (
@@ -68,7 +73,7 @@ def _may_go(words: Sequence[Word], chunk: Chunk, i: int) -> bool:
 
 def walks(words: Sequence[Word], i: int) -> bool:
     """Is the word the subject of a clause that ``as`` or ``while`` opens?"""
-    return i > 0 and words[i].lower in SUBJECTS and words[i - 1].lower in OPENERS
+    return 0 < i < len(words) and not words[i].pinned and words[i].lower in SUBJECTS and words[i - 1].lower in OPENERS
 
 
 def _joins_without_comma(before: Word, following: Word) -> bool:

@@ -16,10 +16,10 @@ from . import lexicon
 from .log_odds import BIAS, LOG_ODDS
 from .units import IS_CJK, SENTENCE_END, Chunk, Word, modifies
 
-SPREAD = 0.52
+SPREAD = 0.51
 """Power of the chance: below 1 a text is covered more evenly, which costs short cores little and gains long ones more."""
-STORY_SPREAD = 0.95
-"""The same for a text that tells a story: what it says late counts as much, and a core of its length never fits whole."""
+STORY_SPREAD = 1.0
+"""The same for a text that tells a story: its core never fits whole, so there the likeliest words come first."""
 STORY_STEPS, STORY_CAMERA = 2, 4
 """Words of order (then, finally), or mentions of the camera, from which on a text tells a story."""
 CHARACTER = 0.06
