@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.prompt_data import DATA, Row, load, load_metric
 from benchmarks.report import Goal, close
 from preprocess_service import fidelity, tokens
-from preprocess_service.app import load_lines
+from preprocess_service.app import load_rewriter
 from preprocess_service.core import POLICIES, Policy, Prepared, Request
 from preprocess_service.pipeline import Line
 from preprocess_service.protect import Protector
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=0, help="another number of prompts")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    rewriter = load_lines(Settings(bart="embedded"))["embedded"].rewriter
+    rewriter = load_rewriter(Settings(bart="embedded", bart_threads=1))
     assert rewriter is not None
     size = sum(file.stat().st_size for file in embedded_bart().iterdir())
     goals = [Goal(name="bytes of the folder", value=size, compare="<=", target=MOST_BYTES)]
@@ -75,6 +75,7 @@ def main() -> int:
         names = ("recall lost by the default at 64", "invented words in prompts", "prompts over the target")
         goals += [Goal(name=n, value=None, compare="<=", target=0, why="no data") for n in names]
     code = close(goals)
+    rewriter.close()
     # A sample shows that it runs, no more.
     return 0 if args.quick else code
 

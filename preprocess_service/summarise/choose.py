@@ -24,7 +24,7 @@ LONE = 0.85
 """Factor for a phrase that carries one word only."""
 STUMP = 0.6
 """Factor for one word alone between two marks, where the text had more: ``history.`` tells a reader nothing."""
-WORTHLESS = 0.044
+WORTHLESS = 0.046
 """Value for a token below which even what fits goes."""
 SKIMMED = 0.95
 """Share of the target under which nothing goes for showing little."""

@@ -29,7 +29,7 @@ OPENINGS = re.compile(
           |(?:this\ is\ |it\ is\ )?an?\ (?:(?:short|stunning|beautiful|high[- ]quality|cinematic|ai[- ]generated
             |\d+[- ]second)\s+){0,4}(?:video|clip|movie|footage)\ (?:of|showing|that\ shows|featuring|about)\s+
           |(?:the|this)\ (?:video|clip|footage|animation|scene)\ (?:shows|showcases|features|depicts|captures|presents
-            |displays|illustrates|portrays)\s+(?:us\s+)?
+            |displays|illustrates|portrays|(?:opens|begins|starts)\ (?:with|on))\s+(?:us\s+)?
           |(?:please|imagine|create|generate|show\ me|visuali[sz]e)\s+)
         )
         |(?<![\u4e00-\u9fff])(?:这?个?视频中?(?:展示|展现|呈现|显示|记录)了?|画面中?(?:展示|展现|呈现|显示|描绘)了?

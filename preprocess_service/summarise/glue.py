@@ -24,6 +24,15 @@ def optional(words: Sequence[Word], chunk: Chunk) -> Iterator[tuple[int, int]]:
             yield i, i + 2
             i += 2
             continue
+        if (
+            words[i].lower in lexicon.PRAISE
+            and not words[i].pinned
+            and i + 2 < chunk.last
+            and words[i + 1].lower == ","
+        ):
+            yield i, i + 2  # "a breathtaking, | detailed shot": with its comma
+            i += 2
+            continue
         if end := _holder(words, chunk, i) or _light_verb(words, chunk, i):
             yield i, end
             yield from (

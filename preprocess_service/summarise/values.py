@@ -16,7 +16,7 @@ from . import lexicon
 from .log_odds import BIAS, LOG_ODDS
 from .units import IS_CJK, SENTENCE_END, Chunk, Word, modifies
 
-SPREAD = 0.51
+SPREAD = 0.52
 """Power of the chance: below 1 a text is covered more evenly, which costs short cores little and gains long ones more."""
 STORY_SPREAD = 1.0
 """The same for a text that tells a story: its core never fits whole, so there the likeliest words come first."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 import string
+from collections.abc import Iterator
 from importlib.resources import files
 
 import pytest
 
-from preprocess_service.app import load_lines, running
+from preprocess_service.app import load_lines, load_rewriter, running
 from preprocess_service.core import Request
 from preprocess_service.pipeline import Line
 from preprocess_service.run import Rewriter
@@ -33,8 +34,12 @@ FLOWERY = (
 
 
 @pytest.fixture(scope="module")
-def line() -> Line:
-    return load_lines(Settings(bart="embedded"))["embedded"]
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    settings = Settings(bart="embedded", bart_cache=tmp_path_factory.mktemp("converted"))
+    bart = load_rewriter(settings)
+    assert bart is not None
+    yield load_lines(settings, bart)["embedded"]
+    bart.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,9 @@ def shortened(text: str, target: int, *keywords: str) -> str:
 
 def test_openings_go_first() -> None:
     assert shortened("The video shows a red ball that rolls to the left.", 12) == "a red ball that rolls to the left."
+    assert (
+        shortened("The video opens with a red ball that rolls to the left.", 12) == "a red ball that rolls to the left."
+    )
 
 
 def test_hollow_words_go_before_things() -> None:
