@@ -8,6 +8,7 @@ a container is on neither side. The two take turns in who goes first.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import tempfile
 import time
@@ -131,11 +132,19 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 
 
 def rows(engine: Engine, pairs: int) -> list[Goal]:
-    """At the tier's default shape, where what a request costs once weighs most, and at one of eight times as many latents."""
-    return shape_rows(engine, pairs, (64, 9)) + shape_rows(engine, max(2, pairs // 4), (128, 17))
+    """At the tier's default shape, where what a request costs once weighs most, and at one of eight times as many latents; nothing of
+    the text kept, as the pipeline keeps nothing. Then as the service runs, with the text kept.
+    """
+    bare = engine.tier.model_copy(update={"text_kv": False, "text_states_mib": 0})
+    plain = Engine(dataclasses.replace(engine.parts, tier=bare))
+    return (
+        shape_rows(plain, pairs, (64, 9), "nothing kept", 3)
+        + shape_rows(plain, max(2, pairs // 4), (128, 17), "nothing kept", 3)
+        + shape_rows(engine, pairs, (64, 9), "text kept", 0)
+    )
 
 
-def shape_rows(engine: Engine, pairs: int, shape: tuple[int, int]) -> list[Goal]:
+def shape_rows(engine: Engine, pairs: int, shape: tuple[int, int], kept: str, most: float) -> list[Goal]:
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs, snapshots = asyncio.run(measure(engine, pairs, Path(folder) / "store", shape))
     over = 100 * (np.array(ours) / np.array(theirs) - 1)
@@ -143,14 +152,14 @@ def shape_rows(engine: Engine, pairs: int, shape: tuple[int, int]) -> list[Goal]
         low, high = interval(over[:, i])
         one, other = (float(np.median([times[i] for times in side])) for side in (ours, theirs))
         print(
-            f"{shape[0]}x{shape[0]}, {shape[1]} frames: overhead by the {what}: engine {one:.3f} s, "
+            f"{shape[0]}x{shape[0]}, {shape[1]} frames, {kept}: overhead by the {what}: engine {one:.3f} s, "
             f"WanPipeline {other:.3f} s at the median of {pairs} pairs; "
             f"{np.median(over[:, i]):+.2f} % [{low:+.2f}, {high:+.2f}]"
         )
     print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    name = f"overhead against WanPipeline at {shape[0]}x{shape[0]}, {shape[1]} frames, median"
+    name = f"overhead against WanPipeline, {shape[0]}x{shape[0]}x{shape[1]}, {kept}, median"
     median = float(np.median(over[:, 0]))
     return [
-        Goal(name=name, value=median, compare="<=", target=3, unit=" %"),
+        Goal(name=name, value=median, compare="<=", target=most, unit=" %"),
         Goal(name="snapshots written meanwhile", value=snapshots, compare=">=", target=pairs),
     ]
