@@ -20,9 +20,9 @@ from .cache_redis import Shared
 from .estimates import Estimates
 from .generator import Generator
 from .metrics import Metrics, exposed
-from .pipeline import Line, Similarity
+from .pipeline import Line
 from .preparer import Preparer
-from .run import Rewriter
+from .run import Rewriter, Similarity
 from .servicer import PreprocessServicer
 from .settings import Settings
 from .worker import Worker

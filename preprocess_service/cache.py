@@ -23,7 +23,7 @@ from .flight import Flights
 from .frequent import Frequent
 from .metrics import Metrics
 
-FAILED: Final = "rewriter_failed"
+FAILED: Final = ("rewriter_failed", "semantic_failed")
 """Notes that begin so mark a fallback: the next request deserves the real thing."""
 Make = Callable[[], Awaitable[Prepared]]
 

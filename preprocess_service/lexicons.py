@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import ahocorasick
 
+from . import clean
+from .core import Prompt
 from .protect import LEXICON, Span, fold, is_bounded, longest
 
 TERMS_MAX = 50_000
 TERM_LENGTH_MAX = 200
+PLAIN = re.compile(r"[A-Za-z0-9]+(?:[ +#.-][A-Za-z0-9]+)*[+#]*")
+"""What cleaning leaves as it is, told at a hundredth of its cost."""
 
 
 class Lexicon:
@@ -48,7 +53,18 @@ class Lexicon:
         return tuple({fold(span.text): span.text for span in reversed(longest(spans))}.values())[::-1]
 
 
-def terms_of(raw: str) -> tuple[str, ...]:
-    """The terms of a keyword file: one a line, spaces around it and lines that begin with ``# `` left out."""
-    lines = (line.strip() for line in raw.splitlines())
-    return tuple(line for line in lines if line and line != "#" and not line.startswith("# "))
+def terms_of(raw: bytes) -> tuple[str, ...]:
+    """The terms of a keyword file: one a line, spaces around it and lines that begin with ``# `` left out.
+
+    Each is cleaned as prompts are, since it is looked for in a cleaned one: curly quotes, wide letters, runs of spaces. Raises
+    ``ValueError`` for bytes that are no UTF-8.
+    """
+    lines = (line.strip() for line in raw.decode("utf-8-sig").splitlines())
+    return tuple(cleaned(line) for line in lines if line and line != "#" and not line.startswith("# "))
+
+
+def cleaned(term: str) -> str:
+    """The term as a cleaned prompt has it; as it is where cleaning would leave nothing."""
+    if PLAIN.fullmatch(term):
+        return term
+    return clean.clean(Prompt.of(term), emojis="keep")[0].text.strip() or term

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from reelgate.rpc.errors import (
     FidelityError,
@@ -28,11 +27,11 @@ from .core import (
 from .lexicons import Lexicon
 from .opened import Opened
 from .protect import HARD, KEYWORD_LENGTH_MAX, KEYWORDS_MAX, Protector, fold
-from .run import Rewriter, Run
+from .run import Rewriter, Run, Similarity
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "3"
+LINE_VERSION = "4"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""
@@ -44,15 +43,6 @@ NO_LEXICON = Lexicon()
 RATIO_MIN = 0.1
 """The least share of its tokens that a client may ask for."""
 SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class Similarity(Protocol):
-    """Tells how alike two texts are (semantic.py)."""
-
-    version: str
-
-    def score(self, before: str, after: str) -> float:
-        """-1 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +123,7 @@ class Line:
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
             raise unfaithful(losses, policy)
         if self.similarity and run.lossy and rewritable(request.text):
-            verdict = replace(verdict, semantic=round(self.similarity.score(request.text, run.prompt.text), 4))
+            verdict = replace(verdict, semantic=run.likeness(self.similarity, request.text))
         negative = self._negative(request)
         return Prepared(
             prompt=run.prompt.text, negative=negative, receipt=self._receipt(run, policy, verdict, negative)

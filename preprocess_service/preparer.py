@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
@@ -51,7 +52,9 @@ class Preparer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
-        configured = self._tenants.of(tenant)
+        configured = self._tenants.fresh(tenant)
+        if configured is None:
+            configured = await asyncio.to_thread(self._tenants.of, tenant)
         versions = (*self._lines[tier].versions, configured.version)
         raw = message.SerializeToString(deterministic=True)
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)

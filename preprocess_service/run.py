@@ -26,6 +26,15 @@ class Rewriter(Protocol):
         """``text`` in about ``ratio`` of its tokens. May raise anything; the line then goes on without."""
 
 
+class Similarity(Protocol):
+    """Tells how alike two texts are (semantic.py)."""
+
+    version: str
+
+    def score(self, before: str, after: str) -> float:
+        """-1 to 1. May raise anything; the receipt then says so, and nothing else changes."""
+
+
 @dataclass(kw_only=True)
 class Run:
     """One prompt on its way through the stages, with what they reported."""
@@ -130,6 +139,14 @@ class Run:
             ),
         )
         self.methods.append("bart")
+
+    def likeness(self, similarity: Similarity, before: str) -> float | None:
+        """How near the prompt is to ``before``; None, and a note, where the model fails: a soft signal refuses nothing."""
+        try:
+            return round(similarity.score(before, self.prompt.text), 4)
+        except Exception as error:
+            self.notes.append(f"semantic_failed:{type(error).__name__}")
+            return None
 
     def cut(self, policy: Policy) -> None:
         """Head and tail, tidied; a tidied cut never counts more than the target."""

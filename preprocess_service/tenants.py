@@ -68,40 +68,55 @@ class Tenant:
 
 
 class Tenants:
-    """Looks at the files' stamps at every question, so a change counts from the next request on. A change that cannot be read is
-    logged and the last good state stays; at the start it raises ``ValueError``."""
+    """Looks at the files' stamps at every question, so a change counts from the next request on.
+
+    At the start a file that cannot be read raises ``ValueError``. Later it is logged, and the tenant's last good configuration stays;
+    a tenant that never had one gets everybody's.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._known: dict[str, tuple[Signature, Tenant]] = {}
         self._built_in = Tenant(templates=BUILT_IN, version="")
-        if folder is not None:
-            if not folder.is_dir():
-                raise ValueError(f"the tenants' folder {folder} is no folder")
-            tenants = (
-                {name_of(path) for path in (folder / "tenants").iterdir()} if (folder / "tenants").is_dir() else set()
-            )
-            for path in (folder / "default.yaml", *(folder / "tenants" / f"{name}.yaml" for name in sorted(tenants))):
-                _load((path,))
+        self._everybody = self._built_in
+        if folder is None:
+            return
+        if not folder.is_dir():
+            raise ValueError(f"the tenants' folder {folder} is no folder")
+        self._everybody = _load((folder / "default.yaml",))
+        inside = folder / "tenants"
+        for tenant in sorted({name_of(path) for path in inside.iterdir()} if inside.is_dir() else ()):
+            self._known[tenant] = (self._signature(tenant), _load(self._paths(tenant)))
 
-    def of(self, tenant: str) -> Tenant:
-        """The configuration of ``tenant``; the built-in one where there is no folder."""
+    def fresh(self, tenant: str) -> Tenant | None:
+        """The configuration of ``tenant`` where it is loaded and its files are as they were then."""
         if self._folder is None:
             return self._built_in
-        paths = (self._folder / "default.yaml", self._folder / "tenants" / f"{tenant}.yaml")
-        signature = tuple(stamp for path in paths for stamp in (_stamp(path), _stamp(_beside(path))))
         known = self._known.get(tenant)
-        if known and known[0] == signature:
-            return known[1]
+        return known[1] if known and known[0] == self._signature(tenant) else None
+
+    def of(self, tenant: str) -> Tenant:
+        """The configuration of ``tenant``; the built-in one where there is no folder. May read files and build a lexicon, which for
+        tens of thousands of keywords takes a good part of a second: not for the event loop."""
+        if (fresh := self.fresh(tenant)) is not None:
+            return fresh
+        signature, known = self._signature(tenant), self._known.get(tenant)
         try:
-            current = _load(paths)
+            current = _load(self._paths(tenant))
         except (OSError, ValueError) as error:
             log.error(
                 "tenant configuration is wrong, the last good one stays", extra={"tenant": tenant, "detail": str(error)}
             )
-            current = known[1] if known else self._built_in
+            current = known[1] if known else self._everybody
         self._known[tenant] = (signature, current)
         return current
+
+    def _paths(self, tenant: str) -> tuple[Path, ...]:
+        folder = self._folder or Path()
+        return (folder / "default.yaml", folder / "tenants" / f"{tenant}.yaml")
+
+    def _signature(self, tenant: str) -> Signature:
+        return tuple(stamp for path in self._paths(tenant) for stamp in (_stamp(path), _stamp(_beside(path))))
 
 
 def name_of(path: Path) -> str:
@@ -127,7 +142,7 @@ def _load(paths: tuple[Path, ...]) -> Tenant:
             digest.update(len(part).to_bytes(8, "little") + part)
         templates |= {name: _template(name, given) for name, given in file.templates.items()}
         screening = file.screening or screening
-        terms |= dict.fromkeys(terms_of(words.decode("utf-8")))
+        terms |= dict.fromkeys(terms_of(words))
     return Tenant(templates=templates, version=digest.hexdigest(), lexicon=Lexicon(terms), screening=screening)
 
 

@@ -43,7 +43,7 @@ def test_a_term_survives_or_the_request_fails(line: Line, long_prompt: str) -> N
 
 
 def test_a_file_has_a_term_a_line_and_comments() -> None:
-    assert terms_of("# brands\n\n  Acme Cam \n#1 Fan\n") == ("Acme Cam", "#1 Fan")
+    assert terms_of(b"\xef\xbb\xbf# brands\n\n  Acme Cam \n#1 Fan\n") == ("Acme Cam", "#1 Fan")
 
 
 def test_too_many_terms_are_an_error() -> None:
@@ -70,4 +70,28 @@ def test_a_keyword_file_that_is_no_text_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "tenants").mkdir()
     (tmp_path / "tenants" / "acme.keywords.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ValueError, match="utf-8"):
+        Tenants(tmp_path)
+
+
+def test_terms_are_cleaned_as_prompts_are(line: Line) -> None:
+    raw = "L’Oréal\n“Zen” Bar\nBig  Mac\nｎｉｋｅ\n".encode("utf-8-sig")
+    text = "A L’Oréal stand, a “Zen” Bar, a Big  Mac and a ｎｉｋｅ shoe"
+    opened = line.open(Request(text=text), Lexicon(terms_of(raw)))
+    assert len(opened.request.configured) == 4
+
+
+def test_a_tenant_whose_first_file_is_broken_gets_everybodys(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "default.yaml").write_text("screening: reject")
+    tenants = Tenants(tmp_path)
+    (tmp_path / "tenants" / "acme.yaml").write_text("screening: [")
+    assert tenants.of("acme").screening == "reject"
+
+
+def test_keywords_that_are_too_many_together_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    half = TERMS_MAX // 2 + 1
+    (tmp_path / "default.keywords.txt").write_text("\n".join(f"a{n}" for n in range(half)))
+    (tmp_path / "tenants" / "acme.keywords.txt").write_text("\n".join(f"b{n}" for n in range(half)))
+    with pytest.raises(ValueError, match="at most"):
         Tenants(tmp_path)

@@ -76,6 +76,22 @@ def test_only_shortened_english_prompts_have_a_score(similarity: semantic.Simila
     assert similarity.version in line.versions
 
 
+def test_a_model_that_fails_refuses_nothing(long_prompt: str) -> None:
+    class Broken:
+        version = "broken"
+
+        def score(self, before: str, after: str) -> float:
+            raise RuntimeError("no")
+
+    receipt = (
+        Line(tokenizer=tokens.load(embedded_tokenizer()), similarity=Broken())
+        .prepare(Request(text=long_prompt))
+        .receipt
+    )
+    assert receipt.fidelity.semantic is None
+    assert "semantic_failed:RuntimeError" in receipt.notes
+
+
 def test_a_model_that_is_not_there_is_a_setting_that_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"weights|checkpoint"):
         semantic.load(str(tmp_path))
