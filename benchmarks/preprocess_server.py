@@ -19,11 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preprocess_service.app import SERVICE, load_lines
 from preprocess_service.cache import PromptCache
+from preprocess_service.estimates import Estimates
 from preprocess_service.metrics import Metrics, exposed
 from preprocess_service.preparer import Preparer
 from preprocess_service.servicer import PreprocessServicer
 from preprocess_service.settings import Settings
 from preprocess_service.worker import Worker
+from reelgate.generator.v1.generator_pb2 import EstimateVideoRequest, EstimateVideoResponse
 from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
 from reelgate.rpc import logs
 from reelgate.rpc.config import ServerConfig
@@ -44,12 +46,22 @@ class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(echo, request_deserializer=bytes)
 
 
+class Open:
+    """A generator that is there and answers at once: what the service asks of it for a dry run."""
+
+    open_tiers = frozenset(("embedded",))
+
+    async def estimate(self, request: EstimateVideoRequest) -> EstimateVideoResponse:
+        return EstimateVideoResponse(device_ms_p50=300, device_ms_p95=400)
+
+
 async def serve() -> None:
     """Until standard input ends."""
     settings, metrics = Settings(), Metrics()
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=settings.cache_ttl_seconds, metrics=metrics)
     preparer = Preparer(settings, load_lines(settings), Worker(queue=settings.worker_queue), cache, metrics)
-    servicer: Any = PreprocessServicer(preparer, None)  # type: ignore[abstract,arg-type]
+    generator: Any = Open()
+    servicer: Any = PreprocessServicer(preparer, generator, Estimates(generator))  # type: ignore[abstract]
     services = {
         SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer),
         "bench.Echo": lambda server: server.add_generic_rpc_handlers((Echo(),)),
