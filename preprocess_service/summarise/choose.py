@@ -68,7 +68,13 @@ class Choice:
                 self.mentions[word.stem].append(i)
                 self.carrier.setdefault(word.stem, i)
         self.phrases: dict[int, Candidate] = {}
-        self.heap = [(self.density(c), -c.first, n, c) for n, c in enumerate(self.candidates())]
+        found = list(self.candidates())
+        self.glue = [
+            (WALKER if walks(words, i) else GLUE) * word.cost if optional and not word.value else 0.0
+            for i, (word, optional) in enumerate(zip(words, self.optional, strict=True))
+        ]
+        self.firm = [not word.mark and not optional for word, optional in zip(words, self.optional, strict=True)]
+        self.heap = [(self.density(c), -c.first, n, c) for n, c in enumerate(found)]
         self.pushed = len(self.heap)
         heapq.heapify(self.heap)
 
@@ -129,16 +135,21 @@ class Choice:
 
     def density(self, candidate: Candidate) -> float:
         """Value for a token of what the candidate would take away now."""
+        # Asked some hundred times a prompt, so nothing here is called that need not be.
+        words, keep, carrier, glue, firm = self.words, self.keep, self.carrier, self.glue, self.firm
         value, carried, kept = 0.0, 0, 0
         cost = float(self.saved_mark(candidate)) if candidate.phrase else 0.0
         for i in range(candidate.first, candidate.last - self.shares_mark(candidate)):
-            word = self.words[i]
-            if not self.keep[i] or word.pinned:
+            word = words[i]
+            if not keep[i] or word.pinned:
                 continue
             cost += word.cost
-            value += self.worth(i)
-            carried += word.value > 0
-            kept += not word.mark and not self.optional[i]
+            kept += firm[i]
+            if word.value:
+                carried += 1
+                value += word.value if carrier.get(word.stem) == i else word.value * REPEATED
+            else:
+                value += glue[i]
         if candidate.phrase and carried < 2:
             value *= STUMP if kept == 1 and self.apart(candidate) else LONE
         return value / max(cost, SMALLEST)
@@ -180,12 +191,6 @@ class Choice:
             return sum(self.words[i].cost for i in some)
         end = candidate.last - self.shares_mark(candidate)
         return sum(self.words[i].cost for i in some if i < end) + self.saved_mark(candidate)
-
-    def worth(self, i: int) -> float:
-        word = self.words[i]
-        if not word.value:
-            return (WALKER if walks(self.words, i) else GLUE) * word.cost if self.optional[i] else 0.0
-        return word.value * (1.0 if self.carrier.get(word.stem) == i else REPEATED)
 
     def drop(self, candidate: Candidate) -> None:
         gone = [i for i in range(candidate.first, candidate.last) if self.keep[i] and not self.words[i].pinned]

@@ -90,24 +90,21 @@ def stem(word: str) -> str:
 
 def words_of(text: str) -> list[Word]:
     """The text's words and marks, in order. ``capital`` is a capital letter that does not open a sentence."""
-    out: list[Word] = []
+    return [Word(*parts) for parts in _parsed(text)]
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> tuple[tuple[int, int, str, str, bool, bool], ...]:
+    """Start, end, lower, stem, mark and capital of every word: asked by the compressor and by fidelity, of the same texts."""
+    out = []
     opening = True
     for match in WORD.finditer(text):
         raw = match.group()
         lower = raw.lower()
         mark = not raw[0].isalnum()
-        out.append(
-            Word(
-                start=match.start(),
-                end=match.end(),
-                lower=lower,
-                stem=stem(lower),
-                mark=mark,
-                capital=raw[0].isupper() and not opening,
-            )
-        )
+        out.append((match.start(), match.end(), lower, stem(lower), mark, raw[0].isupper() and not opening))
         opening = mark and (raw in SENTENCE_END or (opening and raw not in CLAUSE_END))
-    return out
+    return tuple(out)
 
 
 def chunks_of(words: Sequence[Word], *, fine: bool = False) -> list[Chunk]:

@@ -51,8 +51,11 @@ def weigh(words: Sequence[Word], chunks: Sequence[Chunk]) -> None:
     """Fill in ``word.value``, the same for every mention of a word; function words and marks are worth nothing."""
     first: dict[str, float] = {}
     spread = STORY_SPREAD if _tells_story(words) else SPREAD
-    for at, names in signals(words, chunks):
-        odds = BIAS + sum(LOG_ODDS.get(name, 0.0) for name in names)
+    get, phrase, base = LOG_ODDS.get, None, 0.0
+    for at, shared, own in _signals(words, chunks):
+        if shared is not phrase:
+            phrase, base = shared, BIAS + sum([get(name, 0.0) for name in shared])
+        odds = base + sum([get(name, 0.0) for name in own])
         first[words[at].stem] = words[at].value = (1 + math.exp(-odds)) ** -spread
     seen: set[str] = set()
     for chunk in chunks:
@@ -81,6 +84,11 @@ def carries(word: Word) -> bool:
 
 def signals(words: Sequence[Word], chunks: Sequence[Chunk]) -> Iterator[tuple[int, list[str]]]:
     """For the first mention of every word that carries something: its index, and the names of its signals."""
+    return ((at, [*shared, *own]) for at, shared, own in _signals(words, chunks))
+
+
+def _signals(words: Sequence[Word], chunks: Sequence[Chunk]) -> Iterator[tuple[int, list[str], list[str]]]:
+    """The same, with what the words of a phrase share apart, always the same list for one phrase."""
     said = Counter(word.stem for word in words if not word.mark)
     text, story = _text_signals(words, said), _tells_story(words)
     seen: set[str] = set()
@@ -99,12 +107,11 @@ def signals(words: Sequence[Word], chunks: Sequence[Chunk]) -> Iterator[tuple[in
             if word.mark or word.stem in seen or not carries(word) or IS_CJK.match(word.lower):
                 continue
             seen.add(word.stem)
-            names = [*shared, f"said {min(said[word.stem], 4)} {when}", f"kind {kind(word.lower, word.capital)} {when}"]
+            names = [f"said {min(said[word.stem], 4)} {when}", f"kind {kind(word.lower, word.capital)} {when}"]
             if at and (name := _before(words[at - 1].lower)):
                 names.append(f"after {name} {when}")
-            names.append(f"role {_role(words, chunk, at)} {when}")
-            names.append(f"form {form(word.lower)} {when}")
-            yield at, names
+            names += (f"role {_role(words, chunk, at)} {when}", f"form {form(word.lower)} {when}")
+            yield at, shared, names
 
 
 def _text_signals(words: Sequence[Word], said: Counter[str]) -> tuple[str, ...]:
