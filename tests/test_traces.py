@@ -29,7 +29,7 @@ SMALL = Settings(width=32, height=32, frames=5, steps=9)
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    yield from kept(ALWAYS_ON)
+    yield from kept(ParentBased(ALWAYS_ON))
 
 
 @pytest.fixture
@@ -68,11 +68,7 @@ async def test_one_trace_leads_from_the_client_to_a_step(
     tmp_path: Path, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with line(tmp_path / "store") as client:
-        # Looking for the generator begins no trace in the gate; to the generator it is a call like any other.
-        assert {(span.name, span.kind) for span in spans.get_finished_spans()} == {
-            (f"{MAKER}/GetModel", SpanKind.SERVER)
-        }
-        spans.clear()
+        assert not spans.get_finished_spans()  # the gate's looks at the generator belong to nobody
         video = [event async for event in client.generate("a red ball rolls to the left", settings=SMALL)][-1]
     asked = named(spans, f"{GATE}/GenerateVideo", SpanKind.CLIENT)
     gate = named(spans, f"{GATE}/GenerateVideo", SpanKind.SERVER)
@@ -108,7 +104,6 @@ async def test_a_refused_call_is_an_error_in_its_spans_and_begins_no_run(
     tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
     async with line(tmp_path / "store") as client:
-        spans.clear()
         with pytest.raises(InvalidFieldError):
             await client.prepare("")
     for kind in (SpanKind.CLIENT, SpanKind.SERVER):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
+# For a call that is made for nobody, a look at the other service: whoever serves it keeps no trace of it.
+NOT_KEPT: Final = f"00-{1:032x}-{1:016x}-00"
 Attributes = Mapping[str, str | int | float | bool]
 
 
@@ -136,13 +138,14 @@ def incoming(method: str, metadata: Mapping[str, str | bytes]) -> Iterator[Span]
 
 def outgoing(method: str, metadata: grpc.aio.Metadata, *, begins: bool) -> Span | None:
     """The span of a call that we make; its traceparent is added to ``metadata``. None while there are no traces, and, unless it
-    ``begins`` one, for a call that belongs to none."""
+    ``begins`` one, for a call that belongs to none: that one is kept nowhere."""
     if _state is None:
         return None
     from opentelemetry.trace import SpanKind, get_current_span, set_span_in_context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     if not begins and not get_current_span().get_span_context().is_valid:
+        metadata.add("traceparent", NOT_KEPT)
         return None
     found = _state.tracer.start_span(method.removeprefix("/"), kind=SpanKind.CLIENT, attributes=_rpc(method))
     headers: dict[str, str] = {}
