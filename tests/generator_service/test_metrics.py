@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import yaml
 from generator_service.app import App, running
 from generator_service.core import Expert, Outcome, Report, Request, Reuse, Stage
 from generator_service.engine import Engine
+from generator_service.memory import Rung
 from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.runner import Runner
@@ -25,6 +27,7 @@ from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
+TAKEN = "reelgate_generator_taken_over_total"
 TIER = 'tier="embedded"'
 
 
@@ -123,6 +126,58 @@ async def test_a_report_by_expert_adds_up_to_its_denoising(
     assert min(report.expert_ms[Expert.HIGH], report.expert_ms[Expert.LOW]) > 0
     # Each is rounded down to milliseconds by itself.
     assert 0 <= report.device_ms[Stage.DENOISE] - sum(report.expert_ms.values()) <= 1
+
+
+async def test_a_run_that_went_on_in_another_runner_is_taken_over_and_a_resume(
+    tmp_path: Path, engine: Engine, tiny: Callable[..., Request]
+) -> None:
+    request = tiny(steps=60)
+    first = Runner(Store(tmp_path / "store"), lambda: {"embedded": engine}, queue=2)
+    await first.start()
+    run, _ = await first.submit(request)
+    async for progress in run.follow():
+        if progress.stage is Stage.DENOISE and progress.step >= 2:
+            break
+    await first.stop()
+    assert first.metrics.registry.get_sample_value(TAKEN) == 0
+    second = Runner(Store(tmp_path / "store"), lambda: {"embedded": engine}, queue=2)
+    await second.start()
+    try:
+        run, _ = await second.submit(request)
+        report = await run.wait()
+        read = second.metrics.registry.get_sample_value
+        assert report is not None
+        assert report.outcome is Outcome.DONE
+        assert read(TAKEN) == 1
+        assert read("reelgate_generator_resumes_total", {"tier": "embedded"}) == 1
+        made = sum(
+            read("reelgate_generator_step_seconds_count", {"tier": "embedded", "stage": "denoise", "expert": each}) or 0
+            for each in Expert
+        )
+        assert made == 60 - report.resumed_steps
+        # What both made, by expert, adds up as if nothing had happened.
+        assert 0 <= report.device_ms[Stage.DENOISE] - sum(report.expert_ms.values()) <= 1
+    finally:
+        await second.stop()
+
+
+async def test_an_open_breaker_and_a_rung_of_the_ladder_show(tmp_path: Path, engine: Engine) -> None:
+    runner = Runner(Store(tmp_path / "store"), lambda: {"embedded": engine}, queue=2)
+    await runner.start()
+    try:
+        assert runner.governor.admission is not None
+        for name in "abc":
+            runner.governor.admission.breakers["embedded"].failed(name, time.monotonic())
+        runner.governor.descent.lowered[Rung.ALONE] += 1
+        read = runner.metrics.registry.get_sample_value
+        states = {
+            each: read("reelgate_generator_breaker_state", {"tier": "embedded", "state": each})
+            for each in ("closed", "open", "half_open")
+        }
+        assert states == {"closed": 0, "open": 1, "half_open": 0}
+        assert read("reelgate_generator_oom_rungs_total", {"rung": "alone"}) == 1
+    finally:
+        await runner.stop()
 
 
 def test_resumes_lost_steps_and_refusals_are_counted() -> None:
