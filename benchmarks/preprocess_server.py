@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from preprocess_service.app import SERVICE, load_lines
 from preprocess_service.cache import PromptCache
 from preprocess_service.estimates import Estimates
-from preprocess_service.metrics import Metrics, exposed
+from preprocess_service.metrics import Metrics
 from preprocess_service.preparer import Preparer
 from preprocess_service.servicer import PreprocessServicer
 from preprocess_service.settings import Settings
@@ -29,6 +29,7 @@ from reelgate.generator.v1.generator_pb2 import EstimateVideoRequest, EstimateVi
 from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
 from reelgate.rpc import logs
 from reelgate.rpc.config import ServerConfig
+from reelgate.rpc.exposition import exposed
 from reelgate.rpc.server import Server, run
 
 
@@ -68,7 +69,7 @@ async def serve() -> None:
     }
     server = Server(ServerConfig(), services)
     await server.start()
-    with exposed("127.0.0.1:0", metrics) as port:
+    with exposed("127.0.0.1:0", metrics.registry) as port:
         print(json.dumps({"port": server.port, "metrics": port}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.stop()

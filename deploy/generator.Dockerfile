@@ -12,7 +12,7 @@ COPY reelgate reelgate
 COPY preprocess_service preprocess_service
 COPY generator_service generator_service
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
-    /opt/reelgate/bin/pip install ".[generator]"
+    /opt/reelgate/bin/pip install ".[generator,otel]"
 
 FROM python:3.11-slim
 RUN useradd --uid 10001 --create-home reelgate && install -d -o reelgate /var/lib/reelgate

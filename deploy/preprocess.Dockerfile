@@ -9,7 +9,7 @@ COPY preprocess_service preprocess_service
 # The wheel names all three packages; the generator's code and weights are not needed here.
 RUN mkdir generator_service && touch generator_service/__init__.py
 RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
-    /opt/reelgate/bin/pip install ".[preprocess]"
+    /opt/reelgate/bin/pip install ".[preprocess,otel]"
 
 FROM python:3.11-slim
 RUN useradd --uid 10001 --create-home reelgate

@@ -20,7 +20,9 @@ from generator_service.store import Store
 from generator_service.tier import Tier
 from generator_service.worker import Pace
 from reelgate.generator.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
+from reelgate.rpc import telemetry
 from reelgate.rpc.config import ServerConfig
+from reelgate.rpc.exposition import exposed
 from reelgate.rpc.server import Server, stop_event
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class App:
 
     server: Server
     ready: asyncio.Task[None]
+    metrics_port: int = 0
+    """Where ``/metrics`` is served; 0: nowhere."""
 
 
 @asynccontextmanager
@@ -74,7 +78,8 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     ready = asyncio.create_task(get_ready())
     watching = asyncio.create_task(watch())
     try:
-        yield App(server=server, ready=ready)
+        with exposed(settings.metrics_address, runner.metrics.registry) as port:
+            yield App(server=server, ready=ready, metrics_port=port)
     finally:
         ready.cancel()
         watching.cancel()
@@ -108,6 +113,12 @@ def load_engines(settings: Settings, tiers: Mapping[str, Tier]) -> dict[str, Eng
 
 async def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Standard output tells a parent process the address, and when we are ready."""
+    with telemetry.exporting("reelgate-generator", settings.tracing()):
+        await serve(settings)
+
+
+async def serve(settings: Settings) -> None:
+    """`main` without its traces."""
     stop = stop_event()
     async with running(settings) as app:
         say("listening", address=f"{settings.address.rpartition(':')[0]}:{app.server.port}")

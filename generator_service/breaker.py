@@ -40,9 +40,10 @@ class Breaker:
         self._probe: str | None = None
 
     def state(self, now: float) -> State:
-        if self._opened is None:
+        opened = self._opened  # read once: figures are asked for from another thread
+        if opened is None:
             return State.CLOSED
-        return State.OPEN if now < self._opened + self._seconds else State.HALF_OPEN
+        return State.OPEN if now < opened + self._seconds else State.HALF_OPEN
 
     def admit(self, name: str, now: float) -> None:
         """The run ``name`` may begin; while half open it is the probe. Raises `BreakerOpenError`."""

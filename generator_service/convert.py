@@ -122,6 +122,8 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
             denoise_ms=spent.get(core.Stage.DENOISE, 0),
             decode_ms=spent.get(core.Stage.DECODE, 0),
             encode_ms=spent.get(core.Stage.ENCODE, 0),
+            denoise_high_ms=value.expert_ms.get(core.Expert.HIGH, 0),
+            denoise_low_ms=value.expert_ms.get(core.Expert.LOW, 0),
         ),
         steps_run=value.denoise_steps,
         steps_reused=value.reused_steps,

@@ -27,6 +27,13 @@ class Stage(enum.StrEnum):
     STORE = "store"
 
 
+class Expert(enum.StrEnum):
+    """Which half of the noise levels a denoise step is of. A model of one expert makes them all with that: ``HIGH``."""
+
+    HIGH = "high"
+    LOW = "low"
+
+
 class Outcome(enum.StrEnum):
     """How a run ended."""
 
@@ -119,12 +126,14 @@ class Failure:
 class Meter:
     """What a run has used up to a point that is stored: it goes with the snapshot, and work repeated after it is nobody's.
 
-    ``denoise_steps`` ran, ``lost_steps`` of denoising were repeated after a crash, ``device_ns`` is device time by stage.
+    ``denoise_steps`` ran, ``lost_steps`` of denoising were repeated after a crash, ``device_ns`` is device time by stage, and
+    ``expert_ns`` that of denoising by expert.
     """
 
     denoise_steps: int = 0
     lost_steps: int = 0
     device_ns: dict[Stage, int] = dataclasses.field(default_factory=dict)
+    expert_ns: dict[Expert, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +149,7 @@ class Report:
 
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
-    beside it counts too. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
+    beside it counts too. ``expert_ms`` is that of denoising by expert. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
     """
 
     outcome: Outcome
@@ -155,6 +164,7 @@ class Report:
     attempts: int = 0
     peak_bytes: int = 0
     device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
+    expert_ms: dict[Expert, int] = dataclasses.field(default_factory=dict)
     prompt_tokens: int = 0
     negative_prompt_tokens: int = 0
     model: str = ""

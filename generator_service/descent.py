@@ -65,7 +65,13 @@ class Descent:
         self.lowered[rung] += 1
         self._rungs[run.name] = run.request.take.tier, rung
         run.tally = dataclasses.replace(
-            run.tally, stage=Stage.QUEUED, reuse=Reuse.NONE, denoise_steps=0, decode_steps=0, device_ns=Counter()
+            run.tally,
+            stage=Stage.QUEUED,
+            reuse=Reuse.NONE,
+            denoise_steps=0,
+            decode_steps=0,
+            device_ns=Counter(),
+            expert_ns=Counter(),
         )
         return rung
 

@@ -16,6 +16,7 @@ from generator_service.claims import Claims
 from generator_service.core import Outcome, Report, Stage
 from generator_service.heartbeat import Heartbeat
 from generator_service.keeper import Drop, Keeper
+from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
 from generator_service.store import Store, artefact_of
@@ -45,9 +46,11 @@ class Finisher:
         claims: Claims,
         keeper: Keeper,
         heart: Heartbeat,
+        metrics: Metrics,
         ended: Callable[[Run, Report | None], None],
     ) -> None:
         self._store, self._claims, self._keeper, self._heart, self._ended = store, claims, keeper, heart, ended
+        self._metrics = metrics
         self._stopping = threading.Event()
         self._room = threading.Semaphore(AHEAD_OF_ENCODER)
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
@@ -78,20 +81,28 @@ class Finisher:
 
     def _deliver(self, run: Run, pieces: list[Pictures]) -> None:
         try:
-            run.tally.stage = Stage.ENCODE
+            self._enter(run, Stage.ENCODE)
             begun = self.worker.clock(run.request)
             data = post.finish(pieces, run.request.finish)
-            run.tally.device_ns[Stage.ENCODE] += self.worker.clock(run.request) - begun
+            spent = self.worker.clock(run.request) - begun
+            run.tally.device_ns[Stage.ENCODE] += spent
+            self._metrics.step(run.request.take.tier, Stage.ENCODE, None, spent / 1e9)
             if run.cancelling:
                 self.close(run, Outcome.CANCELLED)
                 return
-            run.tally.stage = Stage.STORE
+            self._enter(run, Stage.STORE)
             report = self.worker.report(run, Outcome.DONE, video=artefact_of(data))
             self._end(run, report, lambda: self._store.put_video(run.name, data, report))
         except Exception as error:
             self.fail(run, error)
         finally:
             self._room.release()
+
+    @staticmethod
+    def _enter(run: Run, stage: Stage) -> None:
+        run.tally.stage = stage
+        if run.trace is not None:
+            run.trace.stage(stage)
 
     def _close(self, run: Run, outcome: Outcome, **more: Any) -> None:
         try:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from generator_service import flops, ladder
 from generator_service.admission import Admission
-from generator_service.breaker import Breaker
-from generator_service.core import Progress, Report, Request, Stage
+from generator_service.breaker import Breaker, State
+from generator_service.core import Expert, Progress, Report, Request, Stage
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.memory import Memory, Rung
@@ -119,6 +119,12 @@ class Governor:
         """Whether the step under way should long have been made."""
         return self.watchdog.stuck(self._clock())
 
+    @property
+    def breakers(self) -> dict[str, State]:
+        """The state of each tier's breaker, for the figures; none before the models are loaded."""
+        now = self._clock()
+        return {tier: each.state(now) for tier, each in self.admission.breakers.items()} if self.admission else {}
+
     # What the stepping thread calls.
 
     @contextmanager
@@ -152,6 +158,11 @@ class Governor:
             return ""
         done = progress.step if progress.stage is Stage.DENOISE else 0
         return f"{take.tier}/{'high' if done < self._high(take.tier, take.steps) else 'low'}"
+
+    def made_by(self, request: Request, progress: Progress) -> Expert:
+        """Which expert made the denoise step that ended in ``progress``."""
+        take = request.take
+        return Expert.HIGH if progress.step <= self._high(take.tier, take.steps) else Expert.LOW
 
     def lower(self, run: Run, error: BaseException) -> Rung | None:
         """See `Descent.lower`."""

@@ -35,6 +35,8 @@ class Heartbeat:
         self._lost, self._cancels = lost, cancels
         self._lease: Lease | None = None
         self._where: dict[str, Progress] = {}
+        self.beats = {"renewed": 0, "failed": 0, "lost": 0}
+        """Attempts to renew the lease, by how they ended; the first one counts too."""
         self._telling = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._main, name="heartbeat", daemon=True)
@@ -96,9 +98,11 @@ class Heartbeat:
                 self._lease = Lease(self._objects, ttl=self._ttl, clock=self._clock)
             else:
                 self._lease.renew(self._where)
+            self.beats["renewed"] += 1
             if names := self._claims.cancels():
                 self._cancels(names)
         except LeaseLostError:
+            self.beats["lost"] += 1
             log.error("the lease was lost: others may make our videos by now, so all runs here stop")
             with self._telling:
                 if self._lease is not None:
@@ -106,6 +110,8 @@ class Heartbeat:
                 self._lease = None
             self._lost()
         except StoreUnavailableError as error:
+            self.beats["failed"] += 1
             log.warning("the store cannot be reached: %s", error)
         except Exception as error:  # a heart that stops for a surprise loses every run
+            self.beats["failed"] += 1
             log.error("a heartbeat failed", exc_info=error)

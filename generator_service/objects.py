@@ -49,12 +49,15 @@ class Objects:
     What `create` and `swap` write must be unlike what anybody else writes there.
     """
 
+    troubles = 0
+    """Calls that failed."""
+
     def __init__(self, store: Any) -> None:
         self._store = store
 
     def get(self, path: str) -> Versioned | None:
         """None where nothing is."""
-        with _errors():
+        with self._errors():
             try:
                 found = obstore.get(self._store, path)
                 return Versioned(data=bytes(found.bytes()), tag=found.meta["e_tag"] or "")
@@ -63,17 +66,17 @@ class Objects:
 
     def changed_ms(self, path: str) -> int:
         """When the object was written, Unix time."""
-        with _errors():
+        with self._errors():
             return int(obstore.head(self._store, path)["last_modified"].timestamp() * 1000)
 
     def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
         """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""
-        with _errors():
+        with self._errors():
             self._write(path, data, "overwrite", sync=sync)
 
     def create(self, path: str, data: bytes, *, sync: bool = True) -> str | None:
         """The tag of a new object; None when there is one already. ``sync`` as for `put`."""
-        with _errors():
+        with self._errors():
             try:
                 return self._write(path, data, "create", sync=sync)
             except AlreadyExistsError:
@@ -81,7 +84,7 @@ class Objects:
 
     def swap(self, path: str, tag: str, data: bytes, *, sync: bool = True) -> str | None:
         """Writes only over the object of ``tag``. The new tag; None when it has changed or is gone. ``sync`` as for `put`."""
-        with _errors():
+        with self._errors():
             try:
                 return self._write(path, data, {"e_tag": tag}, sync=sync)
             except (PreconditionError, FileNotFoundError, NotFoundError):
@@ -90,18 +93,18 @@ class Objects:
     def delete(self, *paths: str) -> None:
         """What is not there is no error."""
         for path in paths:
-            with _errors(), contextlib.suppress(FileNotFoundError, NotFoundError):
+            with self._errors(), contextlib.suppress(FileNotFoundError, NotFoundError):
                 obstore.delete(self._store, path)
 
     def paths(self, prefix: str) -> Iterator[str]:
         """Paths under ``prefix``, page by page; those of one folder come one after the other."""
-        with _errors():
+        with self._errors():
             for page in obstore.list(self._store, prefix, chunk_size=PAGE):
                 yield from (entry["path"] for entry in page)
 
     def oldest_first(self, prefix: str) -> list[str]:
         """Paths under ``prefix`` by the time of their last change: for few."""
-        with _errors():
+        with self._errors():
             found = [entry for page in obstore.list(self._store, prefix, chunk_size=PAGE) for entry in page]
         return [entry["path"] for entry in sorted(found, key=lambda entry: entry["last_modified"])]
 
@@ -120,6 +123,14 @@ class Objects:
 
     def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
         return obstore.put(self._store, path, data, mode=mode, use_multipart=False)["e_tag"] or ""
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            self.troubles += 1  # a figure, so no lock: two at once may count as one
+            raise StoreUnavailableError(str(error)) from error
 
 
 class LifeLine:
@@ -148,20 +159,20 @@ class LocalObjects(Objects):
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._synced: set[Path] = set()
-        with _errors():
+        with self._errors():
             super().__init__(LocalStore(self._root, mkdir=True))
         self._tidy()
 
     def delete(self, *paths: str) -> None:
         there = [path for path in paths if (self._root / path).exists()]
-        with _errors(), self._locked():  # a swap must not bring back what goes in the middle of it
+        with self._errors(), self._locked():  # a swap must not bring back what goes in the middle of it
             super().delete(*there)
         for folder in {(self._root / path).parent for path in there}:
-            with _errors(), contextlib.suppress(FileNotFoundError):
+            with self._errors(), contextlib.suppress(FileNotFoundError):
                 _sync(folder)
 
     def alive(self, name: str) -> LifeLine | None:
-        with _errors():
+        with self._errors():
             return LifeLine(self._root / ".alive" / name)
 
     def life_of(self, name: str) -> tuple[bool, bytes] | None:
@@ -246,14 +257,6 @@ def open_objects(where: Path | str, options: Mapping[str, str] | None = None) ->
         return Objects(from_url(text, config=config, client_options=client, retry_config=RETRY))
     except (BaseError, ValueError) as error:
         raise ValueError(f"the store {text!r}: {error}") from error
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except (BaseError, OSError) as error:
-        raise StoreUnavailableError(str(error)) from error
 
 
 def _age(file: Path) -> float:

@@ -213,6 +213,7 @@ class Recovery:
         except ClaimLostError:
             return None
         self._owners[name] = me
+        self._runner.metrics.taken_over.inc()
         log.info("taken over", extra={"video": name, "attempts": held.claim.attempts, "mark": made.mark})
         return Found(request=record.request, held=held, where=where, made=made, cancelled=cancelled)
 

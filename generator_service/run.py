@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from generator_service.claims import Held
-from generator_service.core import Meter, Progress, Report, Request, Reuse, Stage
+from generator_service.core import Expert, Meter, Progress, Report, Request, Reuse, Stage
+from generator_service.trace import RunTrace
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -31,17 +32,23 @@ class Tally:
     known_steps: int = 0
     tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
+    expert_ns: Counter[Expert] = dataclasses.field(default_factory=Counter)
     started_ms: int = 0
 
     def meter(self) -> Meter:
         """For a snapshot."""
-        return Meter(denoise_steps=self.denoise_steps, lost_steps=self.lost_steps, device_ns=dict(self.device_ns))
+        return Meter(
+            denoise_steps=self.denoise_steps,
+            lost_steps=self.lost_steps,
+            device_ns=dict(self.device_ns),
+            expert_ns=dict(self.expert_ns),
+        )
 
     def go_on(self, meter: Meter, index: int) -> None:
         """This run's own work up to step ``index`` counts, once; what was done after it, and this time's text, does not."""
         self.denoise_steps, self.resumed_steps = meter.denoise_steps, index
         self.lost_steps = meter.lost_steps
-        self.device_ns = Counter(meter.device_ns)
+        self.device_ns, self.expert_ns = Counter(meter.device_ns), Counter(meter.expert_ns)
 
 
 class Run:
@@ -49,7 +56,8 @@ class Run:
     None).
 
     All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
-    our claim on it; None while another generator makes it, and we only pass on what the store knows.
+    our claim on it; None while another generator makes it, and we only pass on what the store knows. ``queued_at`` is when it was
+    put in line, on the monotonic clock; None before, and from its first step on. ``trace`` is there where traces are kept.
     """
 
     def __init__(self, request: Request, report: Report | None = None, held: Held | None = None) -> None:
@@ -59,6 +67,8 @@ class Run:
         self.progress = Progress(stage=Stage.QUEUED)
         self.report = report
         self.cancelling = False
+        self.queued_at: float | None = None
+        self.trace: RunTrace | None = None
         self.tally = Tally()
         self._over = asyncio.Event()
         self._followers: set[asyncio.Queue[Progress | None]] = set()

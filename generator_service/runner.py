@@ -17,18 +17,21 @@ from typing import TYPE_CHECKING
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
 from generator_service.claims import ClaimLostError, Claims, Held
-from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.core import Expert, Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.figures import Figures
 from generator_service.finisher import Finisher
 from generator_service.governor import Governor
 from generator_service.heartbeat import Heartbeat
 from generator_service.keeper import Counts, Keeper
 from generator_service.lease import Clock
+from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.recovery import Recovery
 from generator_service.run import Run
 from generator_service.scheduler import QueueFullError
 from generator_service.stepper import Stepper
 from generator_service.store import Store
+from generator_service.trace import RunTrace
 from generator_service.worker import Pace, Worker
 
 if TYPE_CHECKING:
@@ -55,11 +58,12 @@ class Runner:
         *,
         queue: int,
         governor: Governor | None = None,
+        metrics: Metrics | None = None,
         lease_seconds: float = 15.0,
         pace: Pace | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
-        self.governor = governor or Governor()
+        self.governor, self.metrics = governor or Governor(), metrics or Metrics()
         self._store, self._load, self._pace = store, load, pace or Pace()
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
@@ -75,7 +79,7 @@ class Runner:
             cancels=lambda names: self._tell(self._recovery.heed, names),
         )
         self._keeper = Keeper(store, lambda: self.heart.sure)
-        self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self._ended)
+        self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self.metrics, self._ended)
         self._recovery = Recovery(self, store, ttl=lease_seconds, clock=clock)
         self._stepper = Stepper(
             self._claims,
@@ -83,9 +87,11 @@ class Runner:
             self.finisher,
             queue=queue,
             governor=self.governor,
+            metrics=self.metrics,
             advanced=self._advanced,
             ended=self._ended,
         )
+        self.metrics.registry.register(Figures(self))
 
     # What the event loop calls.
 
@@ -156,6 +162,22 @@ class Runner:
         return self._stepper.worker.engines
 
     @property
+    def loaded(self) -> Mapping[str, Engine]:
+        """The engines; none until they are loaded."""
+        done = self._loaded.done() and not self._loaded.cancelled() and self._loaded.exception() is None
+        return self._loaded.result() if done else {}
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Runs that wait for their first step, and runs in the middle."""
+        return self._stepper.depth
+
+    @property
+    def troubles(self) -> int:
+        """Calls to the store that failed."""
+        return self._store.objects.troubles
+
+    @property
     def full(self) -> bool:
         return self._stepper.full
 
@@ -180,7 +202,9 @@ class Runner:
         """None when it ended elsewhere in this moment."""
         stored = await asyncio.to_thread(self._store.video, request.name)
         if stored is not None:
-            return Run(request, _again(stored[0], request)), False
+            again = _again(stored[0], request)
+            self.metrics.ended(request.take.tier, again)
+            return Run(request, again), False
         if self.stopping:
             raise StoppingError
         # Looked at before the request is stored: only holders of the admission lock add.
@@ -200,6 +224,7 @@ class Runner:
         try:
             self._stepper.admit(request, left)
         except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
+            self.metrics.refused(error)
             return error
         return None
 
@@ -229,6 +254,7 @@ class Runner:
     def enqueue(self, run: Run) -> None:
         """A run that we claimed, in line for its steps."""
         self.runs[run.name] = run
+        run.trace = RunTrace.begin(run.request)
         self._stepper.add(run)
 
     def _drop_lost(self) -> None:
@@ -243,6 +269,10 @@ class Runner:
         # What others made says nothing of this device.
         if run.held is not None:
             self.governor.ended(run.request, report)
+            if report is not None:
+                self.metrics.ended(run.request.take.tier, report)
+        if run.trace is not None:
+            run.trace.end(report)
         run.end(report)
 
     def end_elsewhere(self, run: Run, report: Report | None) -> None:
@@ -283,4 +313,5 @@ def _again(report: Report, request: Request) -> Report:
         lost_steps=0,
         reused_steps=request.take.steps,
         device_ms=dict[Stage, int](),
+        expert_ms=dict[Expert, int](),
     )

@@ -19,7 +19,7 @@ from generator_service.scheduler import QueueFullError
 from generator_service.store import Record, Store, StoreUnavailableError
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1 import generator_pb2_grpc as rpc
-from reelgate.rpc import errors
+from reelgate.rpc import errors, telemetry
 from reelgate.rpc.identity import current_identity
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         wanted = convert.wanted(message, _tenant(message.tenant))
         request = await asyncio.to_thread(rules.resolve, wanted, self._ready(), self._default_tier)
         run, attached = await self._submit(request, context.time_remaining())
+        telemetry.annotate(video=request.name, attached=attached)
         yield pb.GenerateVideoResponse(accepted=self._accepted(request, attached))
         async for progress in run.follow():
             yield pb.GenerateVideoResponse(progress=convert.progress(progress))

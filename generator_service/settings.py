@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from generator_service import tier
 from generator_service.scheduler import Limits
+from reelgate.rpc.telemetry import Traces
 
 
 def data_folder() -> Path:
@@ -57,7 +58,19 @@ class Settings(BaseSettings):
     """Folder or hub id instead of the package's own model; "" turns the tier off."""
     full_model: str | None = None
     """Folder or hub id of Wan2.2-T2V-A14B in diffusers' layout; the tier is off without one."""
+    traces: str = ""
+    """A collector's URL for OTLP over HTTP, e.g. ``http://127.0.0.1:4318/v1/traces``; empty: no traces. Needs the extra ``otel``."""
+    traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that is kept; a caller's own trace is kept where the caller keeps it."""
+    traces_steps: Annotated[int, Field(ge=1)] = 8
+    """Of the steps of a stage the first, the last and every so many-th is told."""
+    metrics_address: str = ""
+    """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9465``; empty: not served."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+    def tracing(self) -> Traces:
+        """Where traces go."""
+        return Traces(endpoint=self.traces, ratio=self.traces_ratio, steps=self.traces_steps)
 
     def limits(self) -> Limits:
         """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from generator_service.claims import ClaimLostError, Claims
-from generator_service.core import Outcome, Progress, Report, Request
+from generator_service.core import Outcome, Progress, Report, Request, Stage
 from generator_service.finisher import Finisher
 from generator_service.governor import Governor
 from generator_service.heartbeat import Heartbeat
 from generator_service.memory import Rung
+from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
 from generator_service.scheduler import QueueFullError, Scheduler
@@ -40,11 +42,12 @@ class Stepper:
         *,
         queue: int,
         governor: Governor,
+        metrics: Metrics,
         advanced: Callable[[Run, Progress], None],
         ended: Callable[[Run, Report | None], None],
     ) -> None:
         self._claims, self._heart, self._finisher = claims, heart, finisher
-        self._governor = governor
+        self._governor, self._metrics = governor, metrics
         self._advanced, self._ended = advanced, ended
         self._scheduler: Scheduler[Run] = Scheduler(queue, governor.limits)
         self._changed = threading.Condition()
@@ -72,6 +75,12 @@ class Stepper:
     def full(self) -> bool:
         return self._scheduler.full
 
+    @property
+    def depth(self) -> tuple[int, int]:
+        """Runs that wait for their first step, and runs in the middle."""
+        with self._changed:
+            return len(self._scheduler), self._scheduler.begun
+
     def admit(self, request: Request, left: float | None) -> None:
         """Whether ``request`` may be put in line; ``left`` are the seconds until its caller's deadline. Raises
         `scheduler.QueueFullError` and what `Admission.check` raises."""
@@ -84,6 +93,7 @@ class Stepper:
         """A run that we claimed, in line for its steps. Raises `scheduler.QueueFullError`."""
         with self._changed:
             self._scheduler.add(run.request.take.tenant, run, **self._governor.standing(run.request))
+            run.queued_at = time.monotonic()
             self._changed.notify()
 
     def withdraw(self, run: Run) -> bool:
@@ -154,20 +164,26 @@ class Stepper:
 
     def _step(self, run: Run) -> None:
         work = self._begun(run)
-        begun = self.worker.clock(run.request)
+        since, begun = time.time_ns(), self.worker.clock(run.request)
         with self._governor.step(run):
             made = work.step()
         if isinstance(made, Progress):
-            self._account(run, made, self.worker.clock(run.request) - begun)
+            self._account(run, made, since, self.worker.clock(run.request) - begun)
             work.save_if_due()
             self._advanced(run, made)
             return
         self._leave(run)
         self._finisher.deliver(run, made)
 
-    def _account(self, run: Run, made: Progress, nanoseconds: int) -> None:
-        """What a step took goes to the run's tally, to its tenant's share and to the estimates."""
+    def _account(self, run: Run, made: Progress, since: int, nanoseconds: int) -> None:
+        """What a step took goes to the run's tally and trace, to its tenant's share and to the estimates. ``since``: Unix time."""
+        expert = self._governor.made_by(run.request, made) if made.stage is Stage.DENOISE else None
         run.tally.device_ns[made.stage] += nanoseconds
+        if expert is not None:
+            run.tally.expert_ns[expert] += nanoseconds
+        if run.trace is not None:
+            run.trace.step(made, expert, since, nanoseconds)
+        self._metrics.step(run.request.take.tier, made.stage, expert, nanoseconds / 1e9)
         self._governor.made(run.request, made, nanoseconds / 1e9)
         with self._changed:
             self._scheduler.charge(run, nanoseconds / 1e9, expert=self._governor.expert(run.request, made))
@@ -181,6 +197,9 @@ class Stepper:
                 run.held = self._claims.begin(run.name, run.held)
                 run.tally.attempts = run.held.claim.attempts
             run.tally.started_ms = run.tally.started_ms or now_ms()
+            if run.queued_at is not None:  # not when it goes on after a trouble
+                self._metrics.began(run.request.take.tier, time.monotonic() - run.queued_at)
+                run.queued_at = None
             work = self._work[run] = self.worker.work(run)
         return work
 

@@ -188,6 +188,7 @@ class Worker:
             attempts=tally.attempts,
             peak_bytes=engine.peak_bytes(),
             device_ms={stage: ns // 1_000_000 for stage, ns in tally.device_ns.items()},
+            expert_ms={expert: ns // 1_000_000 for expert, ns in tally.expert_ns.items()},
             prompt_tokens=engine.tokens(take.prompt),
             negative_prompt_tokens=engine.tokens(take.negative_prompt),
             model=engine.parts.weights,

@@ -11,7 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
+from reelgate.rpc import telemetry
 from reelgate.rpc.config import ChannelConfig, ServerConfig
+from reelgate.rpc.exposition import exposed
 from reelgate.rpc.server import Server, stop_event
 
 from . import tokens
@@ -19,7 +21,7 @@ from .cache import PromptCache
 from .cache_redis import Shared
 from .estimates import Estimates
 from .generator import Generator
-from .metrics import Metrics, exposed
+from .metrics import Metrics
 from .pipeline import Line
 from .preparer import Preparer
 from .run import Rewriter, Similarity
@@ -71,7 +73,9 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 @asynccontextmanager
 async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) -> AsyncIterator[App]:
     """The service over ``lines``, which stay the caller's; ``worker`` is closed."""
-    channel = ChannelConfig(target=settings.generator, token=settings.generator_token or None, attempts=1)
+    channel = ChannelConfig(
+        target=settings.generator, token=settings.generator_token or None, attempts=1, begins_traces=False
+    )
     fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
     generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
     metrics = Metrics()
@@ -88,7 +92,7 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
     await server.start()
     watching = asyncio.create_task(generator.watch(app.changed))
     try:
-        with exposed(settings.metrics_address, metrics) as app.metrics_port:
+        with exposed(settings.metrics_address, metrics.registry) as app.metrics_port:
             yield app
     finally:
         watching.cancel()
@@ -148,6 +152,12 @@ def load_lines(settings: Settings, rewriter: Rewriter | None = None) -> dict[str
 
 async def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Standard output tells a parent process the address, and when we are ready."""
+    with telemetry.exporting("reelgate-preprocess", settings.tracing()):
+        await serve(settings)
+
+
+async def serve(settings: Settings) -> None:
+    """`main` without its traces."""
     stop = stop_event()
     async with running(settings) as app:
         host = settings.address.rpartition(":")[0]

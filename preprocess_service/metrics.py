@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -74,20 +73,3 @@ class _Read(Collector):
 
 def _full(name: str) -> str:
     return f"reelgate_preprocess_{name}"
-
-
-@contextmanager
-def exposed(address: str, metrics: Metrics) -> Iterator[int]:
-    """``/metrics`` over HTTP at ``host:port`` (port 0 takes a free one) while the block lasts; yields the port, 0 where
-    ``address`` is empty and nothing is served. Raises ``OSError`` when the address is taken."""
-    if not address:
-        yield 0
-        return
-    host, _, port = address.rpartition(":")
-    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=metrics.registry)
-    try:
-        yield int(server.server_port)
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reelgate.generator.v1 import generator_pb2
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceServicer
+from reelgate.rpc import telemetry
 from reelgate.rpc.identity import current_identity
 
 from .estimates import Estimates
 from .generator import Generator
 from .preparer import Preparer
 from .rules import check_request_id, check_video
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 Context = Any
 """grpc.aio.ServicerContext; the errors and deadlines that it would be needed for are the interceptors'."""
@@ -65,7 +69,11 @@ class PreprocessServicer(PreprocessServiceServicer):
                 yield pb.DownloadVideoResponse(data=part.data, offset=part.offset, total_bytes=part.total_bytes)
 
     async def _prepare(self, message: pb.PromptInput, tier: str) -> pb.PreparedPrompt:
-        return await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant)
+        with telemetry.span("prepare") as span:
+            made = await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant)
+            if span is not None:
+                _tell(span, made.receipt)
+            return made
 
     def _forward(self, request: pb.GenerateVideoRequest, made: pb.PreparedPrompt) -> generator_pb2.GenerateVideoRequest:
         settings = generator_pb2.VideoSettings()
@@ -79,3 +87,11 @@ class PreprocessServicer(PreprocessServiceServicer):
             tokenizer_fingerprint=made.receipt.tokenizer_fingerprint,
             tenant=current_identity().tenant,
         )
+
+
+def _tell(span: Span, receipt: pb.Receipt) -> None:
+    """The line's stages as events. A hit tells those of the prompt that it is a hit on."""
+    span.set_attribute("reelgate.cache", pb.CacheResult.Name(receipt.cache))
+    for stage in receipt.stages:
+        about = {"reelgate.tokens_in": stage.tokens_in, "reelgate.tokens_out": stage.tokens_out}
+        span.add_event(stage.stage, {**about, "reelgate.duration_us": stage.duration_us})

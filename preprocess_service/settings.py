@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from reelgate.rpc.telemetry import Traces
+
 
 def embedded_tokenizer() -> Path:
     """The tokenizer of the embedded tier, which lies in the package."""
@@ -60,6 +62,10 @@ class Settings(BaseSettings):
     """``redis://host:port/0`` (also ``rediss://``, ``unix://``): frequent prompts shared by all processes; empty: each its own."""
     cache_redis_timeout_ms: Annotated[float, Field(gt=0)] = 5.0
     """A slower answer counts as none: the line itself takes about as long."""
+    traces: str = ""
+    """A collector's URL for OTLP over HTTP, e.g. ``http://127.0.0.1:4318/v1/traces``; empty: no traces. Needs the extra ``otel``."""
+    traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the traces that is kept; a caller's own trace is kept where the caller keeps it."""
     metrics_address: str = ""
     """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9464``; empty: not served."""
     worker_queue: Annotated[int, Field(ge=1)] = 64
@@ -72,3 +78,7 @@ class Settings(BaseSettings):
     @classmethod
     def _named(cls, value: str) -> str:
         return str(embedded_bart()) if value == "embedded" else value
+
+    def tracing(self) -> Traces:
+        """Where traces go."""
+        return Traces(endpoint=self.traces, ratio=self.traces_ratio)

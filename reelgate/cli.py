@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -10,6 +11,7 @@ import typer
 
 from reelgate import cli_demo, cli_generate, cli_up, cli_video
 from reelgate import cli_show as show
+from reelgate.rpc import telemetry
 from reelgate.rpc.errors import ReelgateError
 
 GROUP = "reelgate.commands"
@@ -39,7 +41,8 @@ def build() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command (``arguments``: the process's own); every failure is one line with its reason and the next step, and exit code 1."""
     try:
-        build()(arguments)
+        with telemetry.exporting("reelgate-client", telemetry.Traces(endpoint=os.environ.get("REELGATE_TRACES", ""))):
+            build()(arguments)
     except ReelgateError as error:
         show.refusal(error)
         sys.exit(1)

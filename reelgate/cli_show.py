@@ -113,7 +113,9 @@ def cost(tokens: int, video: v.Video) -> None:
     report = video.report
     if report is None:
         return
-    stages = f"text {report.text_ms}, denoise {report.denoise_ms}, decode {report.decode_ms}, encode {report.encode_ms}"
+    experts = f" (high {report.denoise_high_ms}, low {report.denoise_low_ms})" if report.denoise_low_ms else ""
+    denoise = f"denoise {report.denoise_ms}{experts}"
+    stages = f"text {report.text_ms}, {denoise}, decode {report.decode_ms}, encode {report.encode_ms}"
     reused = ", from the store" if report.cached else f", {report.steps_run} steps run"
     if report.steps_resumed:
         reused += f" ({report.steps_resumed} of them before a restart)"

@@ -195,6 +195,8 @@ def report(m: gpb.Report) -> v.Report:
         denoise_ms=m.device_time.denoise_ms,
         decode_ms=m.device_time.decode_ms,
         encode_ms=m.device_time.encode_ms,
+        denoise_high_ms=m.device_time.denoise_high_ms,
+        denoise_low_ms=m.device_time.denoise_low_ms,
         steps_run=m.steps_run,
         steps_reused=m.steps_reused,
         cached=m.cached,

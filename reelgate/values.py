@@ -177,7 +177,8 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """The terminal record of a run. Times are milliseconds of device time by stage.
+    """The terminal record of a run. Times are milliseconds of device time by stage; ``denoise_high_ms`` and ``denoise_low_ms``
+    are the two experts' parts of ``denoise_ms``.
 
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
     """
@@ -199,6 +200,8 @@ class Report:
     steps_lost: int = 0
     attempts: int = 0
     restarted: bool = False
+    denoise_high_ms: int = 0
+    denoise_low_ms: int = 0
 
     @property
     def device_ms(self) -> int:

@@ -50,5 +50,5 @@ fi
 # An extra index of pip's that is a plain folder on disk has wheels that the default index has too; uv takes only real indexes.
 for url in $extra; do case "$url" in http*) options+=(--index "$url") ;; esac; done
 
-"$uv" pip install --quiet --python .venv/bin/python "${options[@]}" -e '.[preprocess,bart,generator]' --group dev
+"$uv" pip install --quiet --python .venv/bin/python "${options[@]}" -e '.[preprocess,bart,generator,otel]' --group dev
 date -u +%FT%TZ >.venv/.reelgate-setup

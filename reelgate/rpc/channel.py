@@ -7,14 +7,14 @@ from typing import Any
 
 import grpc
 
-from reelgate.rpc import logs
+from reelgate.rpc import logs, telemetry
 from reelgate.rpc.config import ChannelConfig
 from reelgate.rpc.outgoing import remaining_time
 
 
 def connect(config: ChannelConfig) -> grpc.aio.Channel:
     """Open a channel (it connects when first used). Make it inside the running loop and close it with ``await channel.close()``."""
-    interceptors: list[grpc.aio.ClientInterceptor] = [_UnaryHeaders(config.token), _StreamHeaders(config.token)]
+    interceptors: list[grpc.aio.ClientInterceptor] = [_UnaryHeaders(config), _StreamHeaders(config)]
     options = _options(config)
     if config.tls:
         authorities = config.tls_ca.read_bytes() if config.tls_ca else None
@@ -55,8 +55,29 @@ def _method_config(config: ChannelConfig) -> dict[str, Any]:
 
 
 class _Headers:
-    def __init__(self, token: str | None) -> None:
-        self._token = token
+    def __init__(self, config: ChannelConfig) -> None:
+        self._token, self._begins = config.token, config.begins_traces
+
+    async def _call(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
+        details = self._dress(details)
+        if not telemetry.on() or details.metadata is None:
+            return await continuation(details, request)
+        method = details.method.decode() if isinstance(details.method, bytes) else details.method
+        span = telemetry.outgoing(method, details.metadata, begins=self._begins)
+        if span is None:
+            return await continuation(details, request)
+        try:
+            call = await continuation(details, request)
+        except BaseException:
+            span.end()
+            raise
+
+        def ended(done: Any) -> None:
+            telemetry.answered(span, _code(done))
+            span.end()
+
+        call.add_done_callback(ended)
+        return call
 
     def _dress(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
@@ -72,9 +93,20 @@ class _Headers:
 
 class _UnaryHeaders(_Headers, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._dress(client_call_details), request)
+        return await self._call(continuation, client_call_details, request)
 
 
 class _StreamHeaders(_Headers, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._dress(client_call_details), request)
+        return await self._call(continuation, client_call_details, request)
+
+
+def _code(done: Any) -> str:
+    """The name of the status of a call that is over. It is asked for by a coroutine, which has nothing to wait for then."""
+    asking = done.code()
+    try:
+        asking.send(None)
+    except StopIteration as answer:
+        return str(answer.value.name)
+    asking.close()
+    return "UNKNOWN"

@@ -44,6 +44,8 @@ class ChannelConfig:
     tls: bool = False
     tls_ca: Path | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    # Whether a call that belongs to no trace begins one: a client's does, a service's own look at another does not.
+    begins_traces: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 5:  # gRPC itself allows no more

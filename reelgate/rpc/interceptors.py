@@ -1,4 +1,5 @@
-"""What happens around every call, in order, outermost first: request id, access log, errors, parsing, identity.
+"""What happens around every call, in order, outermost first: span (where there are traces), request id, access log, errors,
+parsing, identity.
 
 Each layer is an async context manager over one `Call`; one gRPC interceptor wraps the handlers in all of them.
 """
@@ -16,7 +17,7 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
-from reelgate.rpc import identity, logs
+from reelgate.rpc import identity, logs, telemetry
 from reelgate.rpc.errors import InternalError, InvalidFieldError, NotBuiltError, ReelgateError
 from reelgate.rpc.outgoing import set_deadline
 from reelgate.rpc.status import sentence, trailing_metadata
@@ -54,6 +55,25 @@ class Call:
 
 
 Layer = Callable[[Call], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def traced(call: Call) -> AsyncIterator[None]:
+    """A span from the call's beginning to its end, below that of its caller; what the handler calls is below this one."""
+    if call.is_open or not telemetry.on():
+        yield
+        return
+    outcome = "CANCELLED"
+    with telemetry.incoming(call.method, call.metadata) as span:
+        try:
+            yield
+            outcome = "OK"
+        except grpc.aio.AbortError:
+            outcome = _code_name(call.context.code())
+            raise
+        finally:
+            telemetry.annotate(request_id=logs.request_id.get(), tenant=identity.peek())
+            telemetry.answered(span, outcome)
 
 
 @asynccontextmanager

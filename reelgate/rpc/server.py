@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import grpc
 
+from reelgate.rpc import telemetry
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.health import Health
 from reelgate.rpc.identity import Authenticator
-from reelgate.rpc.interceptors import Call, Layers, access_log, identified, map_errors, parsed, request_ids
+from reelgate.rpc.interceptors import Call, Layers, access_log, identified, map_errors, parsed, request_ids, traced
 
 log = logging.getLogger(__name__)
 LINGER_S = 0.25
@@ -37,6 +38,8 @@ class Server:
         self._inflight = InFlight()
         authenticator = Authenticator.load(config.tokens)
         layers = [self._inflight.counted, request_ids, access_log, map_errors, parsed, identified(authenticator)]
+        if telemetry.on():
+            layers.insert(1, traced)
         self._server = grpc.aio.server(interceptors=[Layers(layers)], options=_options(config))
         self._health = Health(self._server, services)
         for register in services.values():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from generator_service.core import Meter, Outcome, Report, Request, Stage
+from generator_service.core import Expert, Meter, Outcome, Report, Request, Stage
 from generator_service.engine import Engine
 from generator_service.runner import Runner
 from generator_service.snapshot import Frozen, Snapshot, header, pack, unpack
@@ -18,7 +18,12 @@ from generator_service.store import Store
 from generator_service.worker import Pace
 
 Tiny = Callable[..., Request]
-METER = Meter(denoise_steps=2, lost_steps=1, device_ns={Stage.TEXT: 3, Stage.DENOISE: 5})
+METER = Meter(
+    denoise_steps=2,
+    lost_steps=1,
+    device_ns={Stage.TEXT: 3, Stage.DENOISE: 5},
+    expert_ns={Expert.HIGH: 4, Expert.LOW: 1},
+)
 FIELDS = ("model_outputs", "last_sample", "lower_order_nums", "this_order", "step_index")
 
 

@@ -209,16 +209,20 @@ class Report(_message.Message):
     def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ...) -> None: ...
 
 class DeviceTime(_message.Message):
-    __slots__ = ("text_ms", "denoise_ms", "decode_ms", "encode_ms")
+    __slots__ = ("text_ms", "denoise_ms", "decode_ms", "encode_ms", "denoise_high_ms", "denoise_low_ms")
     TEXT_MS_FIELD_NUMBER: _ClassVar[int]
     DENOISE_MS_FIELD_NUMBER: _ClassVar[int]
     DECODE_MS_FIELD_NUMBER: _ClassVar[int]
     ENCODE_MS_FIELD_NUMBER: _ClassVar[int]
+    DENOISE_HIGH_MS_FIELD_NUMBER: _ClassVar[int]
+    DENOISE_LOW_MS_FIELD_NUMBER: _ClassVar[int]
     text_ms: int
     denoise_ms: int
     decode_ms: int
     encode_ms: int
-    def __init__(self, text_ms: _Optional[int] = ..., denoise_ms: _Optional[int] = ..., decode_ms: _Optional[int] = ..., encode_ms: _Optional[int] = ...) -> None: ...
+    denoise_high_ms: int
+    denoise_low_ms: int
+    def __init__(self, text_ms: _Optional[int] = ..., denoise_ms: _Optional[int] = ..., decode_ms: _Optional[int] = ..., encode_ms: _Optional[int] = ..., denoise_high_ms: _Optional[int] = ..., denoise_low_ms: _Optional[int] = ...) -> None: ...
 
 class GetVideoRequest(_message.Message):
     __slots__ = ("name", "tenant")
