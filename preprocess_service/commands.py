@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +42,9 @@ def prepare(
     policy: Annotated[str, typer.Option(help="economy, balanced, full or passthrough.")] = "economy",
     keyword: Annotated[
         list[str] | None,
-        typer.Option("--keyword", "--keep", help="A term that must survive; may be repeated. Or mark it: [[term]]."),
+        typer.Option(
+            "--keyword", "--keep", help="A term that must survive; may be repeated. Or mark it: \\[\\[term]]."
+        ),
     ] = None,
     ratio: Annotated[
         float | None,
@@ -122,7 +125,11 @@ def one(text: str, answer: Callable[[str], Answer], *, as_json: bool) -> int:
 def many(source: Path, target: Path, answer: Callable[[str], Answer]) -> int:
     """Every line of ``source``; a line that fails is written with its error. The exit code: 1 when any did."""
     failed = done = 0
-    with target.open("w", encoding="utf-8", errors="backslashreplace") as out:
+    if not source.is_file():
+        raise typer.BadParameter(f"there is no file {source}", param_hint="--jsonl")
+    # Beside the target and then renamed: IN may be OUT, and what was there stays until all is written.
+    making = target.with_name(f".{target.name}.{os.getpid()}")
+    with making.open("w", encoding="utf-8", errors="backslashreplace") as out:
         for number, raw in enumerate(lines(source), 1):
             row: dict[str, Any] = {"id": number}
             try:
@@ -136,10 +143,11 @@ def many(source: Path, target: Path, answer: Callable[[str], Answer]) -> int:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 row["error"] = {
                     "reason": "BAD_LINE",
-                    "message": f"a line is a JSON object with id and text: {type(error).__name__}",
+                    "message": f"line {number} is no JSON object with id and text: {type(error).__name__}",
                 }
             failed += "error" in row
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    making.replace(target)
     print(f"{done} prepared, {failed} failed", file=sys.stderr)
     return 1 if failed else 0
 

@@ -121,7 +121,7 @@ class Line:
             raise ProtectedTermsError("the protected terms do not survive within the target")
         verdict, losses = fidelity.assess(request.text, run.prompt.text, run.protector)
         if request.strict and verdict.verdict is Verdict.BELOW_FLOOR:
-            raise unfaithful(losses, policy)
+            raise unfaithful(losses, policy, ratio=request.ratio)
         if self.similarity and run.lossy and rewritable(request.text):
             verdict = replace(verdict, semantic=run.likeness(self.similarity, request.text))
         negative = self._negative(request)
@@ -211,14 +211,18 @@ def rewritable(text: str) -> bool:
     return few and all(unicodedata.name(c, "").startswith("LATIN") for c in others)
 
 
-def unfaithful(losses: Sequence[fidelity.Loss], policy: Policy) -> FidelityError:
+def unfaithful(losses: Sequence[fidelity.Loss], policy: Policy, *, ratio: float | None) -> FidelityError:
     """What strict mode answers: what would be lost, and the policy that keeps more."""
     lost = ", ".join(map(str, losses[:8]))
     more = wider(policy)
     return FidelityError(
         f"the shortened prompt would lose {lost}",
         metadata={"lost": lost, "wider_policy": more},
-        next_step=f"Choose the policy {more}, or leave strict off." if more else None,
+        next_step="Ask for a higher ratio, or leave strict off."
+        if ratio is not None
+        else f"Choose the policy {more}, or leave strict off."
+        if more
+        else None,
     )
 
 

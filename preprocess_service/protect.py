@@ -25,7 +25,7 @@ QUOTED = re.compile(
     r"\"[^\"\n]{1,120}\"|“[^“”\n]{1,120}”|「[^「」\n]{1,120}」|『[^『』\n]{1,120}』|《[^《》\n]{1,120}》|«[^«»\n]{1,120}»"
 )
 NUMBER = re.compile(
-    r"(?<![A-Za-z\u00c0-\u024f\d])(?<!\d[.,:/–-])\d+(?:[.,:/–-]\d+)*(?:\s?(?:%|°\s?[CF]?|(?:fps|mm|cm|km|kg|mph|kmh|px|am|pm|s|m|k|K|st|nd|rd|th)\b))?"
+    r"(?<![A-Za-z\u00c0-\u024f\d])(?<!\d[.,:/–-])(?:[A-Z]{1,6}-)?\d+(?:[.,:/–-]\d+)*(?:\s?(?:%|°\s?[CF]?|(?:fps|mm|cm|km|kg|mph|kmh|px|am|pm|s|m|k|K|st|nd|rd|th)\b))?"
 )
 NEGATION = re.compile(
     r"\b(?:no|not|never|without|none|nobody|nothing|neither|nor|cannot|(?:do|does|did|is|are|was|were|wo|ca|could|should|would|has|have|had)n['’]t)\b(?:\s+(?:(?:a|an|the|any|other|single|more)\s+)?[^\W\d_]+(?:-[^\W\d_]+)*)?"

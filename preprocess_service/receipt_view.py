@@ -30,7 +30,7 @@ def show(console: Console, original: str, receipt: Receipt) -> None:
     fidelity = receipt["fidelity"]
     console.print(
         f"{before} -> {after} tokens (at most {receipt['target_tokens']}, policy {receipt['policy']}), "
-        f"{fidelity['rung']}, {'faithful' if fidelity['passed'] else 'below the floor'}"
+        f"{fidelity['rung']}, {'nothing mandatory lost' if fidelity['passed'] else 'below the floor'}"
         + (f", meaning {fidelity['semantic']:.2f}" if "semantic" in fidelity else ""),
         highlight=False,
     )

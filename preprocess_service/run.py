@@ -8,10 +8,11 @@ from typing import Protocol
 from reelgate.rpc.errors import PromptRejectedError
 
 from . import clean, fidelity, fit, screen, template
-from .core import Change, Edit, Policy, Prompt, Request, Screening, StageReport
+from .core import Change, Policy, Prompt, Request, Screening, StageReport
 from .lexicons import Lexicon
 from .protect import STAGE as PROTECT
 from .protect import Protector, unmark
+from .rewriting import mended, rewriting
 from .summarise import extractive
 from .tokens import Tokenizer
 
@@ -123,8 +124,9 @@ class Run:
     def rewrite(self, rewriter: Rewriter, ratio: float) -> None:
         """Let the rewriter try; what it made is taken only when nothing mandatory is lost and nothing invented."""
         text = self.prompt.text
+        started = time.perf_counter_ns()
         try:
-            shorter = clean.clean(Prompt.of(rewriter.shorten(text, ratio)))[0].text
+            shorter = mended(text, clean.clean(Prompt.of(rewriter.shorten(text, ratio)))[0].text)
         except Exception as error:  # a model may fail in any way, and the line has another rung
             self.notes.append(f"rewriter_failed:{type(error).__name__}")
             return
@@ -132,12 +134,8 @@ class Run:
         if not shorter or lost or self.tokenizer.count(shorter) >= self.tokens:
             self.notes.append("rewriter_discarded")
             return
-        self.do(
-            extractive.STAGE,
-            lambda p: p.edit(
-                [Edit(start=0, end=len(text), replacement=shorter, reason="rewritten")], stage=extractive.STAGE
-            ),
-        )
+        self.do(extractive.STAGE, lambda p: p.edit(rewriting(text, shorter), stage=extractive.STAGE))
+        self.reports[-1] = replace(self.reports[-1], micros=(time.perf_counter_ns() - started) // 1000)
         self.methods.append("bart")
 
     def likeness(self, similarity: Similarity, before: str) -> float | None:

@@ -142,7 +142,10 @@ def _load(paths: tuple[Path, ...]) -> Tenant:
             digest.update(len(part).to_bytes(8, "little") + part)
         templates |= {name: _template(name, given) for name, given in file.templates.items()}
         screening = file.screening or screening
-        terms |= dict.fromkeys(terms_of(words))
+        try:
+            terms |= dict.fromkeys(terms_of(words))
+        except ValueError as error:
+            raise ValueError(f"{_beside(path).name}: {error}") from error
     return Tenant(templates=templates, version=digest.hexdigest(), lexicon=Lexicon(terms), screening=screening)
 
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from reelgate import cli_show as show
 from reelgate import values as v
 from reelgate.client import DEFAULT_ADDRESS, Client
-from reelgate.rpc.errors import CallCancelledError
+from reelgate.rpc.errors import CallCancelledError, ReelgateError
 
 SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
 
@@ -54,7 +54,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the video as one JSON object.")] = False,
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
-    """Turn one prompt into one MP4. Ctrl-C cancels the video."""
+    """Turn one prompt into one MP4. Ctrl-C cancels the video, also for others who wait for the same."""
     check_output(output)
     width, height = parse_size(size)
     settings = v.Settings(
@@ -116,6 +116,10 @@ class Job:
             try:
                 with show.Bar() as bar:
                     return self._show(await self._make(client, self._events(bar)))
+            except ReelgateError:
+                if self._name:  # get, cancel and download want it
+                    show.line(f"name: {self._name}", to=show.errors)
+                raise
             except (asyncio.CancelledError, KeyboardInterrupt):
                 if self._name:
                     video = await client.cancel(self._name)
@@ -146,5 +150,6 @@ class Job:
     def _show(self, video: v.Video) -> v.Video:
         if not self._quiet:
             show.cost(self._cost_tokens, video)
+            show.line(f"name: {video.name}")
             show.line(f"video: {escape(str(self._output))}")
         return video

@@ -95,7 +95,7 @@ def prepared(value: v.Prepared) -> None:
     notes = [
         f"policy {receipt.policy}, at most {receipt.target_tokens} tokens",
         f"shortened by {receipt.compressor}" if receipt.compressor != "none" else "not shortened",
-        "faithful" if receipt.faithful else "below the fidelity floor",
+        "nothing mandatory lost" if receipt.faithful else "below the fidelity floor",
     ]
     if receipt.protected_terms:
         notes.append(f"{len(kept)} of {len(receipt.protected_terms)} protected terms kept")

@@ -29,6 +29,7 @@ def up(
 
 async def _up(port: int, generator_port: int, data: Path | None) -> int:
     stopped = stop_event()
+    show.line("starting both services; clients can call once this says ready", to=show.errors)
     asking = asyncio.create_task(stopped.wait())
     starting = asyncio.create_task(
         Services(store=data, log=None, port=port, generator_port=generator_port).__aenter__()
