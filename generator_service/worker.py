@@ -134,7 +134,8 @@ class Work:
             self._resume(snapshot.run, snapshot.frozen.index, snapshot)
         self._tally.lost_steps += max(0, self._tally.known_steps - begun)
         self._tally.stage = Stage.DENOISE
-        while not self._state.done:
+        # The last step of all may have been made together with others'.
+        while self._joined or not self._state.done:
             if not self._joined:
                 self._engine.step(self._state)
             self._joined = False
