@@ -79,7 +79,8 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     states = shape.passes * geometry.window * geometry.text_width * item
     # Keys and values of both texts in every layer of every expert, as many as may be kept.
     rows, text_kv = geometry.rows(shape), geometry.layers * 2 * geometry.window * geometry.width * item
-    kept = min(shape.passes * geometry.experts * text_kv, geometry.text_kept)
+    requests = geometry.batch_requests if rows > 1 else 1
+    kept = min(requests * shape.passes * geometry.experts * text_kv, geometry.text_kept)
     if rows > 1 and geometry.text_kept:
         # While they are lent to a batch, they are there whatever the bound.
         kept = max(kept, rows * text_kv)
