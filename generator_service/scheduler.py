@@ -118,11 +118,14 @@ class Scheduler(Generic[Job]):
         if job in self._entries:
             self._entries[job].apart = True
 
-    def charge(self, job: Job, seconds: float, *, expert: str = "", company: Company | None = None) -> None:
-        """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``, and may be made in ``company``."""
+    def charge(
+        self, job: Job, seconds: float, *, expert: str = "", company: Company | None = None, turn: float = 0.0
+    ) -> None:
+        """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``, and may be made in ``company``. Where
+        it was a part of a longer ``turn``, that is what a priority must be owed before it gets one."""
         entry = self._entries[job]
         levels = {each.priority for each in self._entries.values()}
-        self._priorities.charge(entry.priority, seconds, levels)
+        self._priorities.charge(entry.priority, seconds, levels, turn=turn)
         self._shares[entry.priority].charge(entry.tenant, seconds)
         self._grouped += seconds
         self._expert = entry.expert or self._expert

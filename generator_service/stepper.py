@@ -182,7 +182,7 @@ class Stepper:
             spent = self.worker.clock(run.request) - begun
             # What a step takes in company is no measure of one alone, so only this one teaches the estimates.
             self._governor.made(run.request, made, spent / 1e9)
-            self._made(run, work, made, spent)
+            self._made(run, work, made, spent, spent)
             return
         self._leave(run)
         self._finisher.deliver(run, made)
@@ -205,11 +205,13 @@ class Stepper:
         spent = self.worker.clock(runs[0].request) - begun
         parts = shares(spent, [self._governor.tokens(run.request) for run in runs])
         for run, work, kept_from_it, own in zip(runs, works, errors, parts, strict=True):
-            if kept_from_it is None:
-                self._made(run, work, work.joined(), own)
-            else:
-                self._charge(run, Progress(stage=Stage.DENOISE), own)
-                self._fault(run, kept_from_it)
+            try:
+                if kept_from_it is not None:
+                    self._charge(run, Progress(stage=Stage.DENOISE), own, spent)
+                    raise kept_from_it
+                self._made(run, work, work.joined(), own, spent)
+            except Exception as error:
+                self._fault(run, error)
 
     def _part(self, runs: Sequence[Run], error: Exception) -> None:
         """A shared step failed, and who is at fault is not known: from now on each of ``runs`` steps by itself, where whatever
@@ -223,17 +225,17 @@ class Stepper:
             for run in runs:
                 self._scheduler.part(run)
 
-    def _made(self, run: Run, work: Work, made: Progress, nanoseconds: int) -> None:
-        self._charge(run, made, nanoseconds)
+    def _made(self, run: Run, work: Work, made: Progress, own: int, turn: int) -> None:
+        self._charge(run, made, own, turn)
         work.save_if_due()
         self._advanced(run, made)
 
-    def _charge(self, run: Run, made: Progress, nanoseconds: int) -> None:
-        """What a step took goes to the run's tally and to its tenant's share."""
-        run.tally.device_ns[made.stage] += nanoseconds
+    def _charge(self, run: Run, made: Progress, own: int, turn: int) -> None:
+        """What a step took goes to the run's tally and to its tenant's share: ``own`` of the ``turn``'s nanoseconds."""
+        run.tally.device_ns[made.stage] += own
         expert, company = self._governor.expert(run.request, made), self._governor.company(run.request, made)
         with self._changed:
-            self._scheduler.charge(run, nanoseconds / 1e9, expert=expert, company=company)
+            self._scheduler.charge(run, own / 1e9, expert=expert, company=company, turn=turn / 1e9)
 
     def _begun(self, run: Run) -> Work:
         """The work of ``run``. Its attempt is counted before its first step. Runs take turns by the step, so that a turn's end
