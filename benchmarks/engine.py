@@ -1,6 +1,6 @@
 """Jobs that cannot be lost: what survives a SIGKILL, how soon a cancel works, what the engine costs, what use leaves behind.
 
-    python benchmarks/engine.py [--quick] [--only kills,ablation,cancels,overhead,mixed]
+    python benchmarks/engine.py [--quick] [--only kills,ablation,cancels,overhead,batch,mixed]
 
 On the embedded model, torch on one thread. Each part is a function that takes the engine and gives its rows.
 """
@@ -19,7 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import engine_ablation, engine_crash, engine_kills, engine_load, engine_overhead
+from benchmarks import engine_ablation, engine_batch, engine_crash, engine_kills, engine_load, engine_overhead
 from benchmarks.report import Goal, close
 from generator_service import tier as tiers
 from generator_service import wan
@@ -31,6 +31,7 @@ PARTS: dict[str, Part] = {
     "kills": lambda engine, quick: engine_kills.rows(engine, 6 if quick else 54),
     "cancels": lambda engine, quick: engine_load.cancel_rows(engine, 6 if quick else 51),
     "overhead": lambda engine, quick: engine_overhead.rows(engine, 4 if quick else 40),
+    "batch": lambda engine, quick: engine_batch.rows(engine, 3 if quick else 16),
     "mixed": lambda engine, quick: engine_load.mixed_rows(engine, 60 if quick else 1000),
 }
 

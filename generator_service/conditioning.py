@@ -8,9 +8,11 @@ One thread at a time, the one that steps: nothing here locks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
+import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
@@ -57,14 +59,27 @@ class Conditioner:
         if not tier.text_kv:
             yield states.padded()
             return
-        name = "transformer" if expert is self._parts.transformer else "transformer_2"
-        with text_kv.lent(expert, self.kvs.get((states.key, name), lambda: self._project(expert, states))):
+        with text_kv.lent(expert, self._kv(expert, states)):
             yield states.real[:, :1]
+
+    @contextmanager
+    def lent_many(self, expert: WanTransformer3DModel, states: Sequence[PromptStates]) -> Iterator[Tensor]:
+        """As `lent`, for a batch whose videos read ``states``, one each; equal ones should lie side by side."""
+        if not self._parts.tier.text_kv:
+            yield torch.cat([each.padded() for each in states])
+            return
+        runs = [list(run) for _, run in groupby(states, key=lambda each: each.key)]
+        with text_kv.lent_many(expert, [(len(run), self._kv(expert, run[0])) for run in runs]):
+            yield states[0].real[:, :1]
 
     def clear(self) -> None:
         """Gives all memory of both caches back; for when the device has too little."""
         self.states.clear()
         self.kvs.clear()
+
+    def _kv(self, expert: WanTransformer3DModel, states: PromptStates) -> TextKV:
+        name = "transformer" if expert is self._parts.transformer else "transformer_2"
+        return self.kvs.get((states.key, name), lambda: self._project(expert, states))
 
     def _project(self, expert: WanTransformer3DModel, states: PromptStates) -> TextKV:
         if self._parts.tier.fold_text:

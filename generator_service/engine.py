@@ -3,7 +3,7 @@
 The loop is that of diffusers' ``WanPipeline`` taken apart, so that whoever calls it may stop, look or turn to another
 request between any two steps; the latents are bit-equal to the pipeline's. This is exact mode: batch of one,
 conditional and unconditional as two passes, no caches over steps but the text's keys and values, which change no bit
-(`text_kv.py`). A tier with ``fold_text`` is not exact, and its execution fingerprint says so.
+(`text_kv.py`). A tier with ``fold_text`` or ``batch`` is not exact, and its execution fingerprint says so.
 
 Call from one thread at a time; nothing here locks.
 """
@@ -11,6 +11,8 @@ Call from one thread at a time; nothing here locks.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from safetensors.torch import load, save
 from torch import Tensor
 
+from generator_service.batch import Row, velocities
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.snapshot import Frozen
@@ -74,11 +77,12 @@ class Decoding:
 
 
 class Engine:
-    """The steps of one tier."""
+    """The steps of one tier. ``passes`` counts the experts' forward passes by how many rows they had: in exact mode one."""
 
     def __init__(self, components: Components) -> None:
         self._parts = components
         self._text = Conditioner(components)
+        self.passes: Counter[int] = Counter()
 
     @property
     def text(self) -> Conditioner:
@@ -152,6 +156,11 @@ class Engine:
     @torch.no_grad()
     def step(self, state: Denoising) -> None:
         """One denoise step: the expert of this noise level, both passes, UniPC. Raises `NotFiniteError`."""
+        if self.tier.batch:
+            for error in self.step_many([state]):
+                if error is not None:
+                    raise error
+            return
         t = state.scheduler.timesteps[state.index]
         expert, guidance = self._expert(t, state.take)
         noisy = state.latents.to(self._parts.dtype)
@@ -159,6 +168,56 @@ class Engine:
         if state.negative is not None:
             away = self._velocity(expert, noisy, t, state.negative)
             velocity = away + guidance * (velocity - away)
+        self._move(state, velocity)
+
+    @torch.no_grad()
+    def step_many(self, states: Sequence[Denoising]) -> list[Exception | None]:
+        """One denoise step of each of ``states``, whose latents have one shape: those that need the same expert share its
+        forward passes, conditional and unconditional, as many as fit ``batch_tokens``. Steps, guidance and texts may differ.
+
+        What kept a state from its step, in the order of ``states``, such as `NotFiniteError`: its neighbours do not notice.
+        Whatever else raises has moved none of them. Raises ``ValueError`` for a tier without ``batch``.
+        """
+        if not self.tier.batch:
+            raise ValueError(f"the tier {self.tier.tier} is exact: it makes no batches")
+        guided = self._guided(states)
+        return [self._moved(state, velocity) for state, velocity in zip(states, guided, strict=True)]
+
+    def _guided(self, states: Sequence[Denoising]) -> list[Tensor]:
+        """The velocity of each state's next step, with its guidance."""
+        rows: dict[WanTransformer3DModel, list[tuple[int, bool, Row]]] = {}
+        scales = []
+        for i, state in enumerate(states):
+            t = state.scheduler.timesteps[state.index]
+            expert, guidance = self._expert(t, state.take)
+            scales.append(guidance)
+            noisy = state.latents.to(self._parts.dtype)
+            for negative, text in ((False, state.prompt), (True, state.negative)):
+                if text is not None:
+                    rows.setdefault(expert, []).append((i, negative, Row(noisy=noisy, t=t, text=text)))
+        most = max(1, self.tier.batch_tokens // self._latent_tokens(states[0].latents))
+        found: dict[tuple[int, bool], Tensor] = {}
+        for expert, of_expert in rows.items():
+            made = velocities(expert, [row for *_, row in of_expert], self._text, most=most, passes=self.passes)
+            found |= {(i, negative): each for (i, negative, _), each in zip(of_expert, made, strict=True)}
+        return [
+            found[i, False] if (i, True) not in found else found[i, True] + scale * (found[i, False] - found[i, True])
+            for i, scale in enumerate(scales)
+        ]
+
+    def _latent_tokens(self, latents: Tensor) -> int:
+        patch = self._parts.transformer.config["patch_size"]
+        return int(np.prod([size // edge for size, edge in zip(latents.shape[2:], patch, strict=True)]))
+
+    def _moved(self, state: Denoising, velocity: Tensor) -> Exception | None:
+        try:
+            self._move(state, velocity)
+        except Exception as error:
+            return error
+        return None
+
+    def _move(self, state: Denoising, velocity: Tensor) -> None:
+        t = state.scheduler.timesteps[state.index]
         state.latents = state.scheduler.step(velocity, t, state.latents, return_dict=False)[0]
         state.index += 1
         # This also waits for a GPU: the step has really been made when we return.
@@ -242,6 +301,7 @@ class Engine:
         return self._text.encode(prompt)
 
     def _velocity(self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: PromptStates) -> Tensor:
+        self.passes[1] += 1
         with self._text.lent(expert, prompt) as states:
             velocity: Tensor = expert(
                 hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=states, return_dict=False

@@ -39,11 +39,24 @@ class Limits:
             raise ValueError("patience and group are times, not less than 0")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Company:
+    """Whose next step may be made together with others': those of the same ``key`` (tier, shape, expert), at most ``most`` of
+    them, with at most ``budget`` latent tokens together. ``tokens`` are a job's own, of all its passes.
+    """
+
+    key: str
+    tokens: int
+    budget: int
+    most: int
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Entry(Generic[Job]):
     """One job. ``predicted`` and ``used`` are seconds of device time, ``arrived`` is on the caller's clock.
 
-    ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody.
+    ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody, and
+    ``apart`` ones no step. ``joined``: it began to keep others company, and takes no place (`Limits.begun`).
     """
 
     job: Job
@@ -55,7 +68,16 @@ class Entry(Generic[Job]):
     used: float = 0.0
     begun: bool = False
     alone: bool = False
+    apart: bool = False
+    joined: bool = False
     expert: str = ""
+    company: Company | None = None
+
+    def goes_with(self, other: Entry[Job]) -> bool:
+        """Whether the next steps of both may be one."""
+        if self.company is None or other.company is None or self.apart or other.apart or self.alone or other.alone:
+            return False
+        return (self.priority, self.company.key) == (other.priority, other.company.key)
 
     @property
     def remaining(self) -> float:

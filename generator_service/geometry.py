@@ -46,7 +46,8 @@ class Geometry:
     """``item`` and ``vae_item`` are bytes of a number in the experts and in the VAE; ``window`` is the text's length.
 
     ``weights`` are the bytes of all parts on the device, ``expert`` those of one expert, and ``experts`` how many there
-    are. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none.
+    are. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none. Videos of
+    a small shape share passes of ``batch_tokens`` latent tokens, ``batch_requests`` at most; 0 where they do not.
     """
 
     width: int
@@ -72,6 +73,8 @@ class Geometry:
     expert: int = 0
     experts: int = 2
     text_kept: int = 0
+    batch_tokens: int = 0
+    batch_requests: int = 1
 
     @classmethod
     def of(
@@ -114,6 +117,12 @@ class Geometry:
         """Latent tokens that an expert attends over."""
         t, h, w = self.patch
         return shape.frames // t * (shape.height // h) * (shape.width // w)
+
+    def rows(self, shape: Shape) -> int:
+        """How many rows one forward pass of such videos may have; 1 where they share none."""
+        if not self.batch_tokens:
+            return 1
+        return max(1, min(self.batch_tokens // self.tokens(shape), shape.passes * self.batch_requests))
 
     def convolutions(self, height: int, width: int, *, first: bool = False) -> Iterator[Conv]:
         """The decoder's convolutions for one latent frame of ``height`` x ``width``: ``AutoencoderKLWan``'s ``WanDecoder3d``

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,10 @@ from generator_service.breaker import Breaker, State
 from generator_service.core import Expert, Progress, Report, Request, Stage
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
+from generator_service.geometry import Geometry
 from generator_service.memory import Memory, Rung
 from generator_service.run import Run
-from generator_service.scheduler import Limits, Scheduler
+from generator_service.scheduler import Company, Limits, Scheduler
 from generator_service.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Governor:
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
         self._peak, self._most = peak, 0
         self._engines: Mapping[str, Engine] = {}
+        self._geometries: Mapping[str, Geometry] = {}
         self._high = functools.cache(self._count_high)
 
     def loaded(self, engines: Mapping[str, Engine]) -> None:
@@ -102,6 +104,7 @@ class Governor:
             "priority": self._engines[request.take.tier].tier.priority if known else 0,
             "predicted": (self.admission.seconds(request.take) or 0.0) if self.admission and known else 0.0,
             "expert": self.expert(request, Progress(stage=Stage.QUEUED)) if known else "",
+            "company": self.company(request, Progress(stage=Stage.QUEUED)) if known else None,
         }
 
     def ended(self, request: Request, report: Report | None) -> None:
@@ -131,7 +134,25 @@ class Governor:
     def step(self, run: Run) -> Iterator[None]:
         """Around one step of ``run``. Raises `watchdog.StuckError` after one that took far too long."""
         self.descent.put(run)
-        self.watchdog.begin(self._clock(), self._longest(run.request))
+        with self._watched(run, self._longest(run.request)):
+            yield
+        self._learn_peak(run)
+
+    @contextmanager
+    def step_many(self, runs: Sequence[Run]) -> Iterator[None]:
+        """As `step`, around one step that all of ``runs`` make together."""
+        for run in runs:
+            self.descent.put(run)
+        longest = [self._longest(run.request) for run in runs]
+        with self._watched(runs[0], None if None in longest else sum(each for each in longest if each is not None)):
+            yield
+        # The peak of them all says nothing of one; but the device's highest mark is where it is.
+        if self._peak is not None:
+            self._most = max(self._most, self._peak())
+
+    @contextmanager
+    def _watched(self, run: Run, longest: float | None) -> Iterator[None]:
+        self.watchdog.begin(self._clock(), longest)
         try:
             with self._guard(run):
                 yield
@@ -139,7 +160,6 @@ class Governor:
             self.watchdog.drop()
             raise
         self.watchdog.end(self._clock())
-        self._learn_peak(run)
 
     def made(self, request: Request, progress: Progress, seconds: float) -> None:
         """A step of ``request`` took ``seconds`` of device time."""
@@ -153,9 +173,38 @@ class Governor:
 
     def expert(self, request: Request, progress: Progress) -> str:
         """Which expert the step after ``progress`` needs; "" where that does not matter."""
-        take = request.take
         if not self.limits.group or progress.stage not in (Stage.QUEUED, Stage.TEXT, Stage.DENOISE):
             return ""
+        return self._next_expert(request, progress)
+
+    def company(self, request: Request, progress: Progress) -> Company | None:
+        """With whom the step after ``progress`` may be made together; None where its tier is exact, where its shape is not small
+        or where it does not denoise. Who is short of memory stays by itself."""
+        take = request.take
+        geometry = self._geometries.get(take.tier)
+        if geometry is None or not geometry.batch_tokens or self.descent.rung(request) > Rung.TILED:
+            return None
+        if progress.stage is Stage.DECODE or (progress.stage is Stage.DENOISE and progress.step >= take.steps):
+            return None
+        shape = geometry.shape(take)
+        tokens = self.tokens(request)
+        if 2 * tokens > geometry.batch_tokens:
+            return None
+        return Company(
+            key=f"{self._next_expert(request, progress)}/{shape.frames}x{shape.height}x{shape.width}",
+            tokens=tokens,
+            budget=geometry.batch_tokens,
+            most=geometry.batch_requests,
+        )
+
+    def tokens(self, request: Request) -> int:
+        """Latent tokens of one of its steps, all passes counted."""
+        geometry = self._geometries[request.take.tier]
+        shape = geometry.shape(request.take)
+        return shape.passes * geometry.tokens(shape)
+
+    def _next_expert(self, request: Request, progress: Progress) -> str:
+        take = request.take
         done = progress.step if progress.stage is Stage.DENOISE else 0
         return f"{take.tier}/{'high' if done < self._high(take.tier, take.steps) else 'low'}"
 

@@ -35,6 +35,8 @@ def geometry(parts: Components) -> Geometry:
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
+        batch_tokens=parts.tier.batch_tokens if parts.tier.batch else 0,
+        batch_requests=parts.tier.batch_requests if parts.tier.batch else 1,
     )
 
 

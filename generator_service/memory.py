@@ -78,18 +78,24 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     latents = 4 * geometry.channels * shape.frames * shape.height * shape.width
     states = shape.passes * geometry.window * geometry.text_width * item
     # Keys and values of both texts in every layer of every expert, as many as may be kept.
-    kept = shape.passes * geometry.experts * geometry.layers * 2 * geometry.window * geometry.width * item
-    kept = min(kept, geometry.text_kept)
+    rows, text_kv = geometry.rows(shape), geometry.layers * 2 * geometry.window * geometry.width * item
+    requests = geometry.batch_requests if rows > 1 else 1
+    kept = min(requests * shape.passes * geometry.experts * text_kv, geometry.text_kept)
+    if rows > 1 and geometry.text_kept:
+        # While they are lent to a batch, they are there whatever the bound.
+        kept = max(kept, rows * text_kv)
     layers = list(geometry.convolutions(shape.height, shape.width))
     feed_forward = 2 * geometry.feed_forward + BESIDE_FEED_FORWARD * geometry.width
-    activations = tokens * max(feed_forward, IN_ATTENTION * geometry.width)
+    # Kept keys and values are made for one text at a time, and not copied for a batch.
+    texts = 1 if geometry.text_kept else rows
+    activations = rows * tokens * max(feed_forward, IN_ATTENTION * geometry.width)
     block = geometry.expert // max(1, geometry.layers)
     return Need(
         weights=geometry.weights + cached,
         held=LATENT_COPIES * latents + states,
         kept=kept,
         text=round(SCORES * geometry.text_heads * geometry.window**2 * item),
-        step=round(item * (activations + TEXT_INSIDE * geometry.window * geometry.width)),
+        step=round(item * (activations + TEXT_INSIDE * texts * geometry.window * geometry.width)),
         decode=round(AROUND_CONVOLUTION * geometry.vae_item * max(c.inputs * c.places for c in layers)),
         map=geometry.vae_item * sum(c.inputs * c.memory * c.height * c.width for c in layers),
         tile=tile_share(shape.height) * tile_share(shape.width),

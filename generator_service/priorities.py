@@ -26,9 +26,10 @@ class Priorities:
         owed = [level for level in ready if level != top and self._owed[level] >= self._step[level] > 0.0]
         return max(owed, default=top)
 
-    def charge(self, priority: int, seconds: float, ready: Collection[int]) -> None:
-        """A step of ``priority`` took ``seconds`` while ``ready`` had work: those below it are owed their floor."""
-        self._step[priority] = seconds
+    def charge(self, priority: int, seconds: float, ready: Collection[int], *, turn: float = 0.0) -> None:
+        """A step of ``priority`` took ``seconds`` while ``ready`` had work: those below it are owed their floor. It may be a part
+        of a ``turn`` that several shared."""
+        self._step[priority] = max(turn, seconds)
         for level in ready:
             if level < priority:
                 # A class that never stepped is taken to need as long as the step that it waits for.

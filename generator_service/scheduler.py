@@ -3,6 +3,9 @@
 Between any two steps, in this order: the highest priority that has work (`Priorities`), in it the tenant that is owed most
 (`Shares`), of its jobs the one with the lowest rank (`Entry.rank`). A job that has begun may have to wait for another's
 steps; its state stays in memory, and `Limits.begun` bounds how many do.
+
+Where jobs may share a step (`Company`), others come along with the one whose turn it is, and while there is room in its
+company a job that waits begins, whoever's it is: everyone's device time counts for its own tenant.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Generic
 
-from generator_service.entries import Entry, Job, Limits, QueueFullError
+from generator_service.entries import Company, Entry, Job, Limits, QueueFullError
 from generator_service.priorities import Priorities
 from generator_service.shares import Shares
 
-__all__ = ["Limits", "QueueFullError", "Scheduler"]
+__all__ = ["Company", "Limits", "QueueFullError", "Scheduler"]
 LONGEST_WAIT = 3600.0
 
 
@@ -54,7 +57,15 @@ class Scheduler(Generic[Job]):
         return free <= 0 or (self._limits.leave_room and own > free)
 
     def add(
-        self, tenant: str, job: Job, *, now: float = 0.0, priority: int = 0, predicted: float = 0.0, expert: str = ""
+        self,
+        tenant: str,
+        job: Job,
+        *,
+        now: float = 0.0,
+        priority: int = 0,
+        predicted: float = 0.0,
+        expert: str = "",
+        company: Company | None = None,
     ) -> None:
         """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. Raises `QueueFullError`."""
         if self.full:
@@ -68,6 +79,7 @@ class Scheduler(Generic[Job]):
             priority=priority,
             predicted=predicted,
             expert=expert,
+            company=company,
         )
         self._shares[priority].enter(tenant)
 
@@ -80,19 +92,46 @@ class Scheduler(Generic[Job]):
         same, shares = [entry for entry in ready if entry.priority == level], self._shares[level]
         chosen = min(same, key=lambda entry: (shares.tag(entry.tenant), entry.rank(self._limits.patience)))
         chosen = self._grouping(chosen, same)
+        if chosen.begun and (joining := self._joining(chosen)) is not None:
+            joining.joined = True
+            chosen = joining
         chosen.begun = True
         return chosen.job
 
-    def charge(self, job: Job, seconds: float, *, expert: str = "") -> None:
-        """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``."""
+    def mates(self, job: Job) -> list[Job]:
+        """Those that have begun and whose next step may be made together with ``job``'s, which comes first: the tenant that is
+        owed most, then the lowest rank."""
+        entry = self._entries[job]
+        shares = self._shares[entry.priority]
+        fitting = [
+            each for each in self._entries.values() if each.begun and each is not entry and each.goes_with(entry)
+        ]
+        fitting.sort(key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)))
+        company = [entry]
+        for each in fitting:
+            if _fit([*company, each]):
+                company.append(each)
+        return [each.job for each in company]
+
+    def part(self, job: Job) -> None:
+        """From now on ``job`` makes its steps by itself; nothing when it is not here."""
+        if job in self._entries:
+            self._entries[job].apart = True
+
+    def charge(
+        self, job: Job, seconds: float, *, expert: str = "", company: Company | None = None, turn: float = 0.0
+    ) -> None:
+        """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``, and may be made in ``company``. Where
+        it was a part of a longer ``turn``, that is what a priority must be owed before it gets one."""
         entry = self._entries[job]
         levels = {each.priority for each in self._entries.values()}
-        self._priorities.charge(entry.priority, seconds, levels)
+        self._priorities.charge(entry.priority, seconds, levels, turn=turn)
         self._shares[entry.priority].charge(entry.tenant, seconds)
         self._grouped += seconds
         self._expert = entry.expert or self._expert
         entry.used += seconds
         entry.expert = expert
+        entry.company = company
 
     def end(self, job: Job) -> None:
         """``job`` needs no further step; nothing when it is not here."""
@@ -144,9 +183,22 @@ class Scheduler(Generic[Job]):
         if isolated:
             together = [entry for entry in self._entries.values() if entry.begun and not entry.alone]
             return together or [min(isolated, key=lambda entry: entry.number)]
-        begun = Counter(entry.priority for entry in self._entries.values() if entry.begun)
+        begun = Counter(entry.priority for entry in self._entries.values() if entry.begun and not entry.joined)
         inside = {(entry.priority, entry.tenant) for entry in self._entries.values() if entry.begun}
         return [entry for entry in self._entries.values() if entry.begun or self._may_begin(entry, begun, inside)]
+
+    def _joining(self, chosen: Entry[Job]) -> Entry[Job] | None:
+        """A job that waits and would fill ``chosen``'s company. All that began like this fit one company together, so they
+        bound what is in memory; and none begins while one needs all of it."""
+        if chosen.company is None or any(entry.alone for entry in self._entries.values()):
+            return None
+        there = [entry for entry in self._entries.values() if entry.begun and entry.priority == chosen.priority]
+        together = [entry for entry in there if entry is chosen or entry.goes_with(chosen)]
+        joined = [entry for entry in there if entry.joined]
+        shares = self._shares[chosen.priority]
+        waiting = (entry for entry in self._entries.values() if not entry.begun and entry.goes_with(chosen))
+        fitting = [entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry])]
+        return min(fitting, key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)), default=None)
 
     def _may_begin(self, entry: Entry[Job], begun: Counter[int], inside: set[tuple[int, str]]) -> bool:
         """The last place is for a tenant that has none: nobody's long jobs keep the others out. Priorities have places of
@@ -163,3 +215,10 @@ class Scheduler(Generic[Job]):
             return min(fitting, key=lambda entry: entry.rank(self._limits.patience))
         self._grouped = 0.0
         return chosen
+
+
+def _fit(entries: list[Entry[Job]]) -> bool:
+    """Whether ``entries`` may be one company, by the strictest bounds of any."""
+    found = [entry.company for entry in entries if entry.company is not None]
+    tokens = sum(company.tokens for company in found)
+    return all(len(entries) <= company.most and tokens <= company.budget for company in found)

@@ -1,13 +1,18 @@
-"""The thread that steps: it asks the scheduler whose turn it is and makes one step of that run, until it is stopped."""
+"""The thread that steps: it asks the scheduler whose turn it is and makes one step of that run, until it is stopped.
+
+Where a tier batches, others may come along: their steps are one call of the engine, and all else is each run's own.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from generator_service import ladder
 from generator_service.claims import ClaimLostError, Claims
 from generator_service.core import Outcome, Progress, Report, Request, Stage
 from generator_service.finisher import Finisher
@@ -110,32 +115,45 @@ class Stepper:
             self._failed(error)
             return
         self._loaded(self.worker.engines)
-        while (run := self._turn()) is not None:
-            self._advance(run)
+        while runs := self._turn():
+            self._advance(runs)
         for work in self._work.values():
             work.save()
 
-    def _turn(self) -> Run | None:
-        """Waits for a run that wants a step; None when the service stops. Rests while the lease is not sure: others might be
-        at the same step."""
+    def _turn(self) -> list[Run]:
+        """Waits for a run that wants a step, which comes first, with those that may make theirs together with it; none when the
+        service stops. Rests while the lease is not sure: others might be at the same step."""
         with self._changed:
             while not self._stopping:
                 run = self._scheduler.next() if self._heart.sure else None
                 if run is not None:
-                    return run
+                    return self._scheduler.mates(run)
                 self._changed.wait(None if self._heart.sure else AGAIN_S)
-        return None
+        return []
 
-    def _advance(self, run: Run) -> None:
+    def _advance(self, runs: list[Run]) -> None:
+        """One step of the first of ``runs``, and of the others where it is one step for all. Who was cancelled makes none."""
+        going = [run for run in runs if not self._over(run)]
+        together = [run for run in going if run in self._work and self._work[run].denoising is not None]
+        if len(together) > 1 and together[0] is runs[0]:
+            self._step_many(together)
+        elif going and going[0] is runs[0]:
+            self._advance_one(runs[0])
+
+    def _over(self, run: Run) -> bool:
+        """Whether ``run`` was cancelled or is not ours any more; then it is closed."""
+        if self._heart.holds(run.held) and not run.cancelling:
+            return False
+        self._leave(run)
+        if self._heart.holds(run.held):
+            self._finisher.close(run, Outcome.CANCELLED)
+        else:
+            self._ended(run, None)
+        return True
+
+    def _advance_one(self, run: Run) -> None:
         """One step of one run. Whatever it raises ends that run and nothing else; a store that is away only delays it."""
         try:
-            if run.cancelling or not self._heart.holds(run.held):
-                self._leave(run)
-                if self._heart.holds(run.held):
-                    self._finisher.close(run, Outcome.CANCELLED)
-                else:
-                    self._ended(run, None)
-                return
             self._step(run)
         except StoreUnavailableError as error:
             log.warning("%s waits for the store: %s", run.name, error)
@@ -146,13 +164,16 @@ class Stepper:
             self._leave(run)
             self._ended(run, None)
         except Exception as error:
-            rung = self._governor.lower(run, error)
-            if rung is None:
-                self._leave(run)
-                self._finisher.fail(run, error)
-                return
-            log.warning("out of memory: %s goes down to %s", run.name, rung.name)
-            self._again(run, rung)
+            self._fault(run, error)
+
+    def _fault(self, run: Run, error: Exception) -> None:
+        rung = self._governor.lower(run, error)
+        if rung is None:
+            self._leave(run)
+            self._finisher.fail(run, error)
+            return
+        log.warning("out of memory: %s goes down to %s", run.name, rung.name)
+        self._again(run, rung)
 
     def _again(self, run: Run, rung: Rung) -> None:
         """The run keeps its place and goes on from what is stored of it."""
@@ -168,25 +189,71 @@ class Stepper:
         with self._governor.step(run):
             made = work.step()
         if isinstance(made, Progress):
-            self._account(run, made, since, self.worker.clock(run.request) - begun)
-            work.save_if_due()
-            self._advanced(run, made)
+            spent = self.worker.clock(run.request) - begun
+            # What a step takes in company is no measure of one alone, so only this one teaches the estimates.
+            self._governor.made(run.request, made, spent / 1e9)
+            self._made(run, work, made, spent, spent, since)
             return
         self._leave(run)
         self._finisher.deliver(run, made)
 
-    def _account(self, run: Run, made: Progress, since: int, nanoseconds: int) -> None:
-        """What a step took goes to the run's tally and trace, to its tenant's share and to the estimates. ``since``: Unix time."""
-        expert = self._governor.made_by(run.request, made) if made.stage is Stage.DENOISE else None
-        run.tally.device_ns[made.stage] += nanoseconds
-        if expert is not None:
-            run.tally.expert_ns[expert] += nanoseconds
-        if run.trace is not None:
-            run.trace.step(made, expert, since, nanoseconds)
-        self._metrics.step(run.request.take.tier, made.stage, expert, nanoseconds / 1e9)
-        self._governor.made(run.request, made, nanoseconds / 1e9)
+    def _step_many(self, runs: Sequence[Run]) -> None:
+        """A denoise step of each of ``runs`` in one. What it took is split by the latent tokens that each had in it."""
+        from generator_service.batch import shares
+
+        works = [self._work[run] for run in runs]
+        for run in runs:
+            run.tally.stage = Stage.DENOISE
+        since = time.time_ns()
+        begun, errors = self.worker.clock(runs[0].request), None
+        try:
+            with self._governor.step_many(runs):
+                errors = works[0].engine.step_many([work.denoising for work in works if work.denoising is not None])
+        except Exception as error:
+            self._part(runs, error)
+        if errors is None:
+            return
+        spent = self.worker.clock(runs[0].request) - begun
+        parts = shares(spent, [self._governor.tokens(run.request) for run in runs])
+        for run, work, kept_from_it, own in zip(runs, works, errors, parts, strict=True):
+            try:
+                if kept_from_it is not None:
+                    self._charge(run, Progress(stage=Stage.DENOISE), own, spent, since)
+                    raise kept_from_it
+                self._made(run, work, work.joined(), own, spent, since)
+            except Exception as error:
+                self._fault(run, error)
+
+    def _part(self, runs: Sequence[Run], error: Exception) -> None:
+        """A shared step failed, and who is at fault is not known: from now on each of ``runs`` steps by itself, where whatever
+        it is happens to that one alone, or to none. The time that was lost is nobody's."""
+        log.warning("a step of %d runs failed, each goes on alone", len(runs), exc_info=error)
+        # The frames of the traceback hold the tensors of the step that failed.
+        traceback.clear_frames(error.__traceback__)
+        if ladder.out_of_memory(error):
+            self._governor.relieve()
         with self._changed:
-            self._scheduler.charge(run, nanoseconds / 1e9, expert=self._governor.expert(run.request, made))
+            for run in runs:
+                self._scheduler.part(run)
+
+    def _made(self, run: Run, work: Work, made: Progress, own: int, turn: int, since: int) -> None:
+        self._charge(run, made, own, turn, since)
+        work.save_if_due()
+        self._advanced(run, made)
+
+    def _charge(self, run: Run, made: Progress, own: int, turn: int, since: int) -> None:
+        """What a step took goes to the run's tally and trace, to the figures and to its tenant's share: ``own`` of the ``turn``'s
+        nanoseconds. ``since``: Unix time in nanoseconds."""
+        done_by = self._governor.made_by(run.request, made) if made.stage is Stage.DENOISE and made.step else None
+        run.tally.device_ns[made.stage] += own
+        if done_by is not None:
+            run.tally.expert_ns[done_by] += own
+        if run.trace is not None:
+            run.trace.step(made, done_by, since, own)
+        self._metrics.step(run.request.take.tier, made.stage, done_by, own / 1e9)
+        expert, company = self._governor.expert(run.request, made), self._governor.company(run.request, made)
+        with self._changed:
+            self._scheduler.charge(run, own / 1e9, expert=expert, company=company, turn=turn / 1e9)
 
     def _begun(self, run: Run) -> Work:
         """The work of ``run``. Its attempt is counted before its first step. Runs take turns by the step, so that a turn's end

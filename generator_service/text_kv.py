@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,8 @@ class TextAttention(WanAttnProcessor):
     key: Tensor | None = None
     value: Tensor | None = None
     bias: Tensor | None = None
+    # The same for a batch: how many videos one after the other read which text.
+    shared: tuple[tuple[int, Tensor, Tensor, Tensor | None], ...] = ()
 
     def __call__(
         self,
@@ -60,13 +62,26 @@ class TextAttention(WanAttnProcessor):
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        if self.key is None:
+        if self.key is None and not self.shared:
             return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
-        found = dispatch_attention_fn(
-            query, self.key, self.value, attn_mask=self.bias, backend=self._attention_backend, parallel_config=None
-        )
+        found = torch.cat([*self._each(query)]) if self.shared else self._attend(query, self.key, self.value, self.bias)
         return attn.to_out[1](attn.to_out[0](found.flatten(2, 3).type_as(query)))
+
+    def _each(self, query: Tensor) -> Iterator[Tensor]:
+        """Videos that read one text are one long row of queries, each of which attends for itself: so nothing is copied, and
+        texts of different lengths (folded ones) need no padding.
+        """
+        parts = query.split([videos for videos, *_ in self.shared])
+        for part, (_, key, value, bias) in zip(parts, self.shared, strict=True):
+            found = self._attend(part.flatten(0, 1).unsqueeze(0), key, value, bias)
+            yield found.unflatten(1, part.shape[:2]).squeeze(0)
+
+    def _attend(self, query: Tensor, key: Tensor | None, value: Tensor | None, bias: Tensor | None) -> Tensor:
+        found: Tensor = dispatch_attention_fn(
+            query, key, value, attn_mask=bias, backend=self._attention_backend, parallel_config=None
+        )
+        return found
 
 
 def install(expert: WanTransformer3DModel) -> None:
@@ -121,6 +136,19 @@ def lent(expert: WanTransformer3DModel, kv: TextKV) -> Iterator[None]:
     finally:
         for processor in processors:
             processor.key = processor.value = processor.bias = None
+
+
+@contextmanager
+def lent_many(expert: WanTransformer3DModel, texts: Sequence[tuple[int, TextKV]]) -> Iterator[None]:
+    """As `lent`, for a batch: the first so many of its videos read the first text, the next so many the second."""
+    processors = [block.attn2.processor for block in expert.blocks]
+    try:
+        for layer, processor in enumerate(processors):
+            processor.shared = tuple((videos, kv.keys[layer], kv.values[layer], kv.bias) for videos, kv in texts)
+        yield
+    finally:
+        for processor in processors:
+            processor.shared = ()
 
 
 def kv_bytes(config: Any, rows: int, dtype: torch.dtype) -> int:

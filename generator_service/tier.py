@@ -39,6 +39,10 @@ class Tier(pydantic.BaseModel):
     ``text_kv`` keeps cross-attention's keys and values of a text over the steps; it changes no bit. ``fold_text`` has them
     hold the padding as one row: smaller and faster, equal up to rounding only, so it changes the execution fingerprint.
     ``text_kv_mib`` bounds them, and ``text_states_mib`` what is kept of the text encoder's work, on the device, in MiB.
+
+    ``batch`` lets requests of one small shape share forward passes, ``batch_requests`` at most, of ``batch_tokens`` latent
+    tokens at most. Who shares a pass changes bits, so it changes the execution fingerprint. Above about 4,000 tokens it
+    buys almost nothing on a GPU.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +66,9 @@ class Tier(pydantic.BaseModel):
     fold_text: bool = False
     text_kv_mib: int = pydantic.Field(default=256, ge=0)
     text_states_mib: int = pydantic.Field(default=64, ge=0)
+    batch: bool = False
+    batch_tokens: int = pydantic.Field(default=4000, ge=1)
+    batch_requests: int = pydantic.Field(default=8, ge=2, le=64)
     draws: str = ""
     subjects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()

@@ -110,7 +110,7 @@ def execution(
             "quantisation": "none",
             "attention": "native",
             "folding": "pads" if tier.fold_text else "none",
-            "batching": "one",
+            "batching": "shared" if tier.batch else "one",
             "device": f"{device.type} {name}",
             "boundary": boundary,
             "shift": float(scheduler.config["flow_shift"]),

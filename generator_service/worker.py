@@ -49,12 +49,30 @@ class Work:
         self._ours = engine.execution == self._take.execution
         self._state: Denoising | None = None
         self._saved, self._saved_at = 0, time.monotonic()
+        self._joined = False
         self._steps = self._make()
 
     def step(self) -> Progress | list[Pictures]:
         """The last one gives the pictures, in the pieces in which they were decoded. Raises `StoreUnavailableError` only
         before anything was made."""
         return next(self._steps)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
+    def denoising(self) -> Denoising | None:
+        """What its next step would move; None where that is no denoise step."""
+        return None if self._state is None or self._state.done else self._state
+
+    def joined(self) -> Progress:
+        """As `step`, of a denoise step that the engine has just made together with others'."""
+        self._joined = True
+        made = self.step()
+        if not isinstance(made, Progress):
+            raise TypeError("a denoise step gives no pictures")
+        return made
 
     def save_if_due(self) -> None:
         """After a step has been tallied."""
@@ -110,13 +128,17 @@ class Work:
         else:
             self._state = self._engine.thaw(self._take, snapshot.frozen)
             self._saved = self._state.index
+        begun = self._state.index
         yield Progress(stage=Stage.TEXT, step=1, steps=1)
         if snapshot is not None:
             self._resume(snapshot.run, snapshot.frozen.index, snapshot)
-        self._tally.lost_steps += max(0, self._tally.known_steps - self._state.index)
+        self._tally.lost_steps += max(0, self._tally.known_steps - begun)
         self._tally.stage = Stage.DENOISE
-        while not self._state.done:
-            self._engine.step(self._state)
+        # The last step of all may have been made together with others'.
+        while self._joined or not self._state.done:
+            if not self._joined:
+                self._engine.step(self._state)
+            self._joined = False
             self._tally.denoise_steps += 1
             yield Progress(stage=Stage.DENOISE, step=self._state.index, steps=self._take.steps)
         return self._state.latents

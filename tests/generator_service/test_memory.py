@@ -69,6 +69,31 @@ def test_every_stages_peak_is_predicted_and_by_at_most_half_too_high(
         assert found[stage] <= bytes_ <= 1.5 * found[stage], (stage, bytes_ / found[stage])
 
 
+@pytest.mark.parametrize(
+    ("side", "settings"),
+    [(32, {}), (64, {}), (64, {"text_kv": False}), (32, {"text_kv_mib": 8}), (64, {"batch_tokens": 200})],
+    ids=str,
+)
+def test_a_step_that_eight_share_is_predicted_too(
+    engine: Engine, tiny: Tiny, settings: dict[str, Any], side: int
+) -> None:
+    """Beside what the others hold between their steps."""
+    tier = engine.tier.model_copy(update={"batch": True, **settings})
+    shared = Engine(dataclasses.replace(engine.parts, tier=tier))
+    takes = [
+        tiny(width=side, height=side, frames=9, seed=seed, prompt=f"a circle {seed}", negative_prompt=f"{seed}").take
+        for seed in range(8)
+    ]
+    geometry, count = geometry_of(shared), Allocations()
+    need = predict(geometry, geometry.shape(takes[0]))
+    with count:
+        states = [shared.prepare(take) for take in takes]
+        count.start()
+        for _ in range(4):
+            assert shared.step_many(states) == [None] * 8
+    assert count.peak <= need.stage(Stage.DENOISE) + 7 * need.held <= 1.5 * count.peak
+
+
 @pytest.mark.parametrize("feed_forward", [128, 768])
 def test_a_step_of_another_feed_forward_is_predicted_too(engine: Engine, tiny: Tiny, feed_forward: int) -> None:
     config = {k: v for k, v in engine.parts.transformer.config.items() if not k.startswith("_")}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulated import Arrival, simulate
-from generator_service.scheduler import Limits, QueueFullError, Scheduler
+from generator_service.scheduler import Company, Limits, QueueFullError, Scheduler
 
 LENGTHS = st.sampled_from([0.25, 0.5, 1.0])
 
@@ -261,3 +261,110 @@ def test_the_queue_never_holds_more_than_it_may_and_loses_nothing(
         scheduler.end(job)
         served.append(job)
     assert sorted(served) == sorted(kept)
+
+
+def company(key: str = "shape", *, tokens: int = 1, budget: int = 100, most: int = 8) -> Company:
+    return Company(key=key, tokens=tokens, budget=budget, most=most)
+
+
+def in_line(jobs: str, limits: Limits | None = None, **bounds: int) -> Scheduler[str]:
+    """Jobs named tenant and number, which may all share a step; the first has begun."""
+    scheduler: Scheduler[str] = Scheduler(100, limits)
+    for job in jobs.split():
+        scheduler.add(job[0], job, predicted=10.0, company=company(**bounds))
+    first = scheduler.next()
+    assert first
+    scheduler.charge(first, 1.0, company=company(**bounds))
+    return scheduler
+
+
+def turns(scheduler: Scheduler[str], count: int, **bounds: int) -> list[list[str]]:
+    """Who steps in each of the next turns; in one that is shared each has its part of a second."""
+    found = []
+    for _ in range(count):
+        job = scheduler.next()
+        assert job
+        together = scheduler.mates(job)
+        found.append(together)
+        for each in together:
+            scheduler.charge(each, 1.0 / len(together), company=company(**bounds))
+    return found
+
+
+def test_jobs_that_wait_begin_one_at_a_time_and_then_all_step_together() -> None:
+    scheduler = in_line("a1 a2 a3")
+    assert scheduler.next() == "a2"
+    scheduler.charge("a2", 1.0, company=company())
+    assert scheduler.next() == "a3"
+    scheduler.charge("a3", 1.0, company=company())
+    assert scheduler.next() == "a1"
+    assert scheduler.mates("a1") == ["a1", "a2", "a3"]
+
+
+def test_without_company_nobody_comes_along() -> None:
+    scheduler: Scheduler[str] = Scheduler(10)
+    for job in ("a1", "a2"):
+        scheduler.add("a", job)
+    assert scheduler.next() == "a1"
+    scheduler.charge("a1", 1.0)
+    assert scheduler.next() == "a1"
+    assert scheduler.mates("a1") == ["a1"]
+    assert scheduler.begun == 1
+
+
+@pytest.mark.parametrize(("bounds", "size"), [({"most": 3}, 3), ({"tokens": 30}, 3), ({"tokens": 60}, 1), ({}, 8)])
+def test_a_company_keeps_to_its_bounds_and_so_does_what_is_in_memory(bounds: dict[str, int], size: int) -> None:
+    scheduler = in_line(" ".join(f"a{i}" for i in range(20)), Limits(begun=1), **bounds)
+    last = turns(scheduler, 30, **bounds)[-1]
+    assert len(last) == size
+    # One place, and one company that takes none.
+    assert scheduler.begun <= 2 * size
+
+
+def test_other_keys_and_priorities_do_not_come_along() -> None:
+    scheduler = in_line("a1 a2", Limits(begun=9))
+    scheduler.add("b", "b1", company=company("another shape"))
+    scheduler.add("c", "c1", priority=9, company=company())
+    assert turns(scheduler, 1) == [["c1"]]
+    scheduler.end("c1")
+    assert [scheduler.next() for _ in "12"] == ["b1", "b1"]
+    assert scheduler.mates("b1") == ["b1"]
+    scheduler.charge("b1", 5.0, company=company("another shape"))
+    assert turns(scheduler, 2) == [["a2", "a1"], ["a1", "a2"]]
+
+
+def test_who_has_parted_steps_by_itself() -> None:
+    scheduler = in_line("a1 a2 a3")
+    turns(scheduler, 3)
+    scheduler.part("a2")
+    assert scheduler.mates("a1") == ["a1", "a3"]
+    assert scheduler.mates("a2") == ["a2"]
+
+
+def test_who_comes_along_pays_with_its_own_tenants_time() -> None:
+    """a's jobs keep b's company, so that a third tenant is owed more than either."""
+    scheduler = in_line("b1 a1 a2 a3")
+    shared = turns(scheduler, 8)[-1]
+    assert set(shared) == {"b1", "a1", "a2", "a3"}
+    scheduler.add("c", "c1")
+    assert scheduler.next() == "c1"
+    scheduler.charge("c1", 0.1)
+    scheduler.end("c1")
+    # Since then a has used three times as much as b, whose turn it is although both step in it.
+    assert scheduler.next() == "b1"
+
+
+def test_a_flood_that_shares_its_steps_keeps_nobody_elses_job_from_beginning() -> None:
+    scheduler = in_line(" ".join(f"a{i}" for i in range(40)), Limits(begun=2))
+    turns(scheduler, 10)
+    scheduler.add("b", "b1")
+    assert scheduler.next() == "b1"
+
+
+def test_a_job_that_needs_the_memory_for_itself_is_nobodys_company() -> None:
+    scheduler = in_line("a1 a2 a3")
+    scheduler.isolate("a1")
+    begun = scheduler.next()
+    assert begun == "a1"
+    assert scheduler.mates("a1") == ["a1"]
+    assert scheduler.begun == 1

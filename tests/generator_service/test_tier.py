@@ -43,6 +43,16 @@ def test_a_model_from_outside_stands_instead_of_the_files_own(tmp_path: Path) ->
     assert tiers.load(tmp_path / "small.yaml", "Wan-AI/some").model == "Wan-AI/some"
 
 
+def test_no_tier_batches_unless_its_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD)
+    (tmp_path / "shared.yaml").write_text(f"{GOOD}batch: true\n")
+    found = [tiers.load(tmp_path / name) for name in ("small.yaml", "shared.yaml")]
+    shipped = [tiers.load(path) for path in tiers.FOLDER.glob("*.yaml")]
+    assert [tier.batch for tier in found] == [False, True]
+    assert found[1].batch_tokens == 4000
+    assert not any(tier.batch for tier in shipped)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -56,6 +66,8 @@ def test_a_model_from_outside_stands_instead_of_the_files_own(tmp_path: Path) ->
         ("tier: small", "dtype: int8"),
         ("fps: 8", "fps: 8\ntext_kv: false\nfold_text: true"),
         ("fps: 8", "fps: 8\ntext_kv_mib: -1"),
+        ("fps: 8", "fps: 8\nbatch: true\nbatch_tokens: 0"),
+        ("fps: 8", "fps: 8\nbatch: true\nbatch_requests: 1"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, old: str, new: str) -> None:

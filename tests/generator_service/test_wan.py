@@ -56,8 +56,9 @@ def test_settings_that_change_bits_change_the_execution(components: wan.Componen
     assert named() == components.execution
     assert named(guidance=9.0) == components.execution
     assert named(text_kv=False) == named(text_kv_mib=1) == components.execution
-    changed = {"dtype": "bfloat16", "boundary_ratio": 0.5, "max_sequence_length": 256, "fold_text": True}
-    assert len({named(), *(named(**{key: value}) for key, value in changed.items())}) == 5
+    assert named(batch_tokens=1, batch_requests=2) == components.execution
+    changed = {"dtype": "bfloat16", "boundary_ratio": 0.5, "max_sequence_length": 256, "fold_text": True, "batch": True}
+    assert len({named(), *(named(**{key: value}) for key, value in changed.items())}) == 6
 
 
 def test_the_tiers_shift_stands_instead_of_the_models(tier: Tier) -> None:
