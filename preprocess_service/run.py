@@ -8,13 +8,16 @@ from typing import Protocol
 from reelgate.rpc.errors import PromptRejectedError
 
 from . import clean, fidelity, fit, screen, template
-from .core import Change, Policy, Prompt, Request, Screening, StageReport
+from .core import Change, Policy, Prompt, Request, Screening, StageReport, Verdict
 from .lexicons import Lexicon
 from .protect import STAGE as PROTECT
 from .protect import Protector, unmark
 from .rewriting import mended, rewriting
 from .summarise import extractive
 from .tokens import Tokenizer
+
+WHOLE = 0.7
+"""Share of a rewriter's tokens that must be left when it is mended."""
 
 
 class Rewriter(Protocol):
@@ -126,12 +129,16 @@ class Run:
         text = self.prompt.text
         started = time.perf_counter_ns()
         try:
-            shorter = mended(text, clean.clean(Prompt.of(rewriter.shorten(text, ratio)))[0].text)
+            written = clean.clean(Prompt.of(rewriter.shorten(text, ratio)))[0].text
         except Exception as error:  # a model may fail in any way, and the line has another rung
             self.notes.append(f"rewriter_failed:{type(error).__name__}")
             return
-        lost = [loss for loss in fidelity.assess(text, shorter, self.protector)[1] if loss.mandatory]
-        if not shorter or lost or self.tokenizer.count(shorter) >= self.tokens:
+        shorter = mended(text, written)
+        tokens = self.tokenizer.count(shorter)
+        faithful = fidelity.assess(text, shorter, self.protector)[0].verdict is Verdict.FAITHFUL
+        # What had to be mended much was not a shorter prompt but a broken one.
+        whole = tokens >= WHOLE * self.tokenizer.count(written)
+        if not shorter or not faithful or not whole or tokens >= self.tokens:
             self.notes.append("rewriter_discarded")
             return
         self.do(extractive.STAGE, lambda p: p.edit(rewriting(text, shorter), stage=extractive.STAGE))

@@ -255,4 +255,9 @@ class Choice:
             word = self.words[chunk.first]
             if chunk.place and word.lower in LEADERS and not word.pinned and not self.stays(n - 1):
                 keep[chunk.first] = False
+        for i, word in enumerate(self.words[:-1]):
+            if keep[i] and word.lower in ("a", "an") and not keep[i + 1] and not word.pinned:
+                following = next((w for w, kept in zip(self.words[i + 1 :], keep[i + 1 :], strict=True) if kept), None)
+                # "a | stunning | ultra-wide shot": "a ultra-wide" would be no English.
+                keep[i] = following is not None and (following.lower[0] in "aeiou") == (word.lower == "an")
         return keep

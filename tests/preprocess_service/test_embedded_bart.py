@@ -32,6 +32,13 @@ FLOWERY = (
     "detail. The whole scene evokes a feeling of nostalgia and peace, inviting the viewer to pause and reflect."
 )
 
+PLAIN = (
+    "In a breathtaking display of wonder, two green foxes walk towards the old lighthouse. The sky is violet. The camera pans left "
+    "over a stone wall. Nearby, a small boat drifts past 7 red buoys. There is no captain on the boat, creating a sense of mystery "
+    "and joy that invites the viewer to pause and reflect on the beauty of nature."
+)
+"""What the line takes of it needs little mending."""
+
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
@@ -89,8 +96,7 @@ def test_equal_prompts_get_equal_answers(bart: Rewriter) -> None:
 
 
 def test_a_long_prompt_is_rewritten_and_then_fitted(line: Line) -> None:
-    text = f"{FLOWERY} A small boat drifts past 7 red buoys, each one enchanting. There is no captain on the boat."
-    receipt = line.prepare(Request(text=text)).receipt
+    receipt = line.prepare(Request(text=PLAIN)).receipt
     assert "bart" in receipt.method
     assert receipt.tokens_after <= receipt.target
     assert not [reason for reason in receipt.fidelity.reasons if reason.startswith("invented")]
@@ -105,7 +111,7 @@ async def test_the_service_answers_with_it() -> None:
     async with running(settings) as app:
         channel = connect(ChannelConfig(target=f"127.0.0.1:{app.server.port}", attempts=1))
         with typed_errors():
-            request = pb.PreparePromptRequest(input=pb.PromptInput(text=FLOWERY))
+            request = pb.PreparePromptRequest(input=pb.PromptInput(text=PLAIN))
             answer = await PreprocessServiceStub(channel).PreparePrompt(request, timeout=60)
         await channel.close()
     await twin_server.stop()
