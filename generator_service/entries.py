@@ -43,7 +43,8 @@ class Limits:
 class Entry(Generic[Job]):
     """One job. ``predicted`` and ``used`` are seconds of device time, ``arrived`` is on the caller's clock.
 
-    ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody.
+    ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody;
+    ``leaving`` ones only want to be let go.
     """
 
     job: Job
@@ -55,6 +56,7 @@ class Entry(Generic[Job]):
     used: float = 0.0
     begun: bool = False
     alone: bool = False
+    leaving: bool = False
     expert: str = ""
 
     @property

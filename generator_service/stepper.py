@@ -87,10 +87,14 @@ class Stepper:
             self._changed.notify()
 
     def withdraw(self, run: Run) -> bool:
-        """Takes ``run`` out of the line; False when it is at work already, or past it."""
+        """Takes ``run`` out of the line; False when it is at work already, or past it. One that is at work has the next turn:
+        call with its ``cancelling`` set, or its claim lost."""
         with self._changed:
             self._changed.notify()
-            return self._scheduler.withdraw(run.request.take.tenant, run)
+            withdrawn = self._scheduler.withdraw(run.request.take.tenant, run)
+            if not withdrawn:
+                self._scheduler.hasten(run)
+            return withdrawn
 
     def _main(self) -> None:
         try:

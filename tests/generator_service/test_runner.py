@@ -161,6 +161,49 @@ async def test_cancel_takes_effect_within_one_step_and_asking_again_opens_a_new_
     await runner.cancel(again.name)
 
 
+class Turnstile(Engine):
+    """Once ``free`` is cleared, each step waits for a permit of its own."""
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.free, self.waiting, self.permits = threading.Event(), threading.Event(), threading.Semaphore(0)
+        self.free.set()
+
+    def step(self, state: Denoising) -> None:
+        if not self.free.is_set():
+            self.waiting.set()
+            self.permits.acquire()
+        super().step(state)
+
+
+async def test_cancel_takes_effect_within_one_step_whoever_else_has_begun(
+    store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    """A run of the lower of two tiers, while the higher one has as many at work as may be, and one step is made."""
+    low = dataclasses.replace(engine.parts, tier=engine.tier.model_copy(update={"tier": "low", "priority": -1}))
+    high = Turnstile(engine.parts)
+    runner = Runner(store, lambda: {"embedded": high, "low": Engine(low)}, queue=32)
+    await runner.start()
+    run, _ = await runner.submit(tiny(tier="low", steps=LONG))
+    await until(run, Stage.DENOISE, 3)
+    others = [(await runner.submit(tiny(seed=seed, tenant=f"{seed}", steps=LONG)))[0] for seed in range(4)]
+    for other in others:
+        await until(other, Stage.DENOISE, 1)
+    high.free.clear()
+    assert await asyncio.to_thread(high.waiting.wait, 10)
+    cancelling = asyncio.create_task(runner.cancel(run.name))
+    await asyncio.sleep(0.1)
+    high.permits.release()
+    try:
+        await asyncio.wait_for(cancelling, 10)
+    finally:
+        high.free.set()
+        high.permits.release()
+        await runner.stop()
+    assert run.report is not None
+    assert run.report.outcome is Outcome.CANCELLED
+
+
 async def test_cancel_is_idempotent_and_unknown_names_are_nothing_to_it(begin: Begin, tiny: Tiny) -> None:
     runner = await begin()
     await runner.cancel(tiny().name)
