@@ -59,6 +59,7 @@ class Governor:
         self._memory_bytes, self._breaker, self._guard, self._measure = memory_bytes, breaker, guard, measure
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
         self._peak, self._most = peak, 0
+        self._dead = False
         self._engines: Mapping[str, Engine] = {}
         self._high = functools.cache(self._count_high)
 
@@ -116,8 +117,8 @@ class Governor:
         self.admission.ended(request, report)
 
     def stuck(self) -> bool:
-        """Whether the step under way should long have been made."""
-        return self.watchdog.stuck(self._clock())
+        """Whether the step under way should long have been made, or nobody is left to make one."""
+        return self._dead or self.watchdog.stuck(self._clock())
 
     # What the stepping thread calls.
 
@@ -160,6 +161,10 @@ class Governor:
     def relieve(self) -> None:
         """After the failed work was dropped."""
         self.descent.relieve()
+
+    def died(self) -> None:
+        """The stepping thread is gone."""
+        self._dead = True
 
     def _learn_peak(self, run: Run) -> None:
         """A step that needed more than any before it has shown its own peak: the device's highest mark is that step's.

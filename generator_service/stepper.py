@@ -28,7 +28,8 @@ Engines = Mapping[str, "Engine"]
 
 
 class Stepper:
-    """One plain thread for one device. ``advanced`` and ``ended`` are called in it."""
+    """One plain thread for one device. ``advanced`` and ``ended`` are called in it; ``died`` too, as its last deed, when it
+    cannot go on: nobody steps from then on."""
 
     worker: Worker
 
@@ -42,10 +43,11 @@ class Stepper:
         governor: Governor,
         advanced: Callable[[Run, Progress], None],
         ended: Callable[[Run, Report | None], None],
+        died: Callable[[], None],
     ) -> None:
         self._claims, self._heart, self._finisher = claims, heart, finisher
         self._governor = governor
-        self._advanced, self._ended = advanced, ended
+        self._advanced, self._ended, self._died = advanced, ended, died
         self._scheduler: Scheduler[Run] = Scheduler(queue, governor.limits)
         self._changed = threading.Condition()
         self._stopping = False
@@ -104,10 +106,15 @@ class Stepper:
             self._failed(error)
             return
         self._loaded(self.worker.engines)
-        while (run := self._turn()) is not None:
-            self._advance(run)
-        for work in self._work.values():
-            work.save()
+        try:
+            while (run := self._turn()) is not None:
+                self._advance(run)
+            for work in self._work.values():
+                work.save()
+        except BaseException as error:  # a device that is broken, or a fault of ours: said aloud, never a silent end
+            log.critical("the stepping thread cannot go on", exc_info=error)
+            self._governor.died()
+            self._died()
 
     def _turn(self) -> Run | None:
         """Waits for a run that wants a step; None when the service stops. Rests while the lease is not sure: others might be
@@ -121,7 +128,8 @@ class Stepper:
         return None
 
     def _advance(self, run: Run) -> None:
-        """One step of one run. Whatever it raises ends that run and nothing else; a store that is away only delays it."""
+        """One step of one run. Whatever it raises, a panic of a native library too, ends that run and nothing else; a store
+        that is away only delays it."""
         try:
             if run.cancelling or not self._heart.holds(run.held):
                 self._leave(run)
@@ -139,7 +147,7 @@ class Stepper:
         except ClaimLostError:
             self._leave(run)
             self._ended(run, None)
-        except Exception as error:
+        except BaseException as error:
             rung = self._governor.lower(run, error)
             if rung is None:
                 self._leave(run)

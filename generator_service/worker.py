@@ -204,7 +204,7 @@ class Worker:
         return time.process_time_ns() if on_cpu else time.perf_counter_ns()
 
 
-def failure_of(error: Exception, stage: Stage) -> Failure:
+def failure_of(error: BaseException, stage: Stage) -> Failure:
     """What a client may know of ``error``. Never its text, unless it is ours."""
     if isinstance(error, StoreUnavailableError):
         return Failure(reason=STORE_UNAVAILABLE, stage=stage, cause="the artefact store is full or gone")

@@ -19,6 +19,7 @@ from generator_service.run import Run
 from generator_service.runner import Runner, StoppingError
 from generator_service.scheduler import QueueFullError
 from generator_service.store import Store, StoreUnavailableError
+from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
 Begin = Callable[..., Awaitable[Runner]]
@@ -324,6 +325,41 @@ async def test_what_breaks_a_run_breaks_only_that_run(begin: Begin, engine: Engi
     assert (raised.failure.reason, raised.failure.stage) == ("GENERATION_FAILED", Stage.DECODE)
     assert "secret" not in raised.failure.cause
     assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+class Panicking(Store):
+    """A store whose native part breaks over what it is told to."""
+
+    over = "video"
+
+    def put_video(self, name: str, data: bytes, report: Report) -> None:
+        if self.over == "video":
+            raise Panic
+        super().put_video(name, data, report)
+
+    def put_report(self, name: str, report: Report) -> None:
+        if self.over == "report":
+            raise Panic
+        super().put_report(name, report)
+
+
+async def test_a_panic_at_the_end_of_a_run_ends_that_run_and_nothing_else(
+    tmp_path: Path, engine: Engine, tiny: Tiny
+) -> None:
+    store = Panicking(tmp_path / "store")
+    runner = Runner(store, lambda: {"embedded": engine}, queue=8)
+    await runner.start()
+    report = await asyncio.wait_for(finished(runner, tiny()), 20)
+    assert report.failure is not None
+    assert report.failure.stage is Stage.STORE
+    store.over = "report"
+    run, _ = await runner.submit(tiny(seed=8, steps=LONG))
+    await until(run, Stage.DENOISE, 1)
+    await asyncio.wait_for(runner.cancel(run.name), 20)
+    assert run.report is None
+    store.over = ""
+    assert (await finished(runner, tiny(seed=9))).outcome is Outcome.DONE
+    await runner.stop()
 
 
 async def test_stopping_ends_between_two_steps_without_a_report(begin: Begin, store: Store, tiny: Tiny) -> None:
