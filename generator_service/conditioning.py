@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
-from generator_service import text, text_kv
+from generator_service import offload, text, text_kv
 from generator_service.lru import ByteLRU
 from generator_service.text import PromptStates, StatesKey
 from generator_service.text_kv import TextKV
@@ -51,11 +51,17 @@ class Conditioner:
         ``encoder_hidden_states``.
 
         With ready-made keys and values that is one row: nobody reads it but for its type, and projecting it costs next
-        to nothing.
+        to nothing. An expert whose weights are off the device gets the text itself: its projections are there only
+        inside its forward, where they make the same bits at every step.
         """
         tier = self._parts.tier
         if not tier.text_kv:
             yield states.padded()
+            return
+        if offload.away(expert):
+            rows, bias = text_kv.fold(states.real, states.key.window) if tier.fold_text else (states.padded(), None)
+            with text_kv.biased(expert, bias):
+                yield rows
             return
         name = "transformer" if expert is self._parts.transformer else "transformer_2"
         with text_kv.lent(expert, self.kvs.get((states.key, name), lambda: self._project(expert, states))):
