@@ -185,7 +185,8 @@ class Stepper:
             self._scheduler.charge(run, nanoseconds / 1e9, expert=self._governor.expert(run.request, made))
 
     def _begun(self, run: Run) -> Work:
-        """The work of ``run``. Its attempt is counted before its first step. Runs take turns by the step, so that a turn's end
+        """The work of ``run``, with what is stored of it: before its time is taken. Its attempt is counted before its first
+        step. Runs take turns by the step, so that a turn's end
         is no reason for a snapshot: each keeps its own pace."""
         work = self._work.get(run)
         if work is None:
@@ -193,7 +194,9 @@ class Stepper:
                 run.held = self._claims.begin(run.name, run.held)
                 run.tally.attempts = run.held.claim.attempts
             run.tally.started_ms = run.tally.started_ms or now_ms()
-            work = self._work[run] = self.worker.work(run)
+            work = self.worker.work(run)
+            work.read()
+            self._work[run] = work
         return work
 
     def _leave(self, run: Run) -> None:

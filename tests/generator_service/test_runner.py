@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import io
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -15,10 +17,11 @@ import pytest
 from generator_service import wan
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage, Take
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
+from generator_service.governor import Governor
 from generator_service.run import Run
 from generator_service.runner import Runner, StoppingError
 from generator_service.scheduler import QueueFullError
-from generator_service.store import Store, StoreUnavailableError
+from generator_service.store import Final, Store, StoreUnavailableError
 from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
@@ -325,6 +328,48 @@ async def test_what_breaks_a_run_breaks_only_that_run(begin: Begin, engine: Engi
     assert (raised.failure.reason, raised.failure.stage) == ("GENERATION_FAILED", Stage.DECODE)
     assert "secret" not in raised.failure.cause
     assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+class Slow(Store):
+    """A bucket far away: what is stored of a take comes late."""
+
+    def latents(self, take: str) -> tuple[Final, bytes] | None:
+        _burn(0.5)
+        return super().latents(take)
+
+    def snapshot(self, take: str) -> bytes | None:
+        _burn(0.5)
+        return super().snapshot(take)
+
+
+def _burn(seconds: float) -> None:
+    """Of the process: the clock of a CPU does not see a sleep."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+async def test_what_the_store_takes_is_no_device_time_and_no_part_of_a_step(
+    tmp_path: Path, engine: Engine, tiny: Tiny
+) -> None:
+    steps: list[float] = []
+    began = 0.0
+
+    @contextmanager
+    def guard(run: Run) -> Iterator[None]:
+        nonlocal began
+        began = time.process_time()
+        yield
+        steps.append(time.process_time() - began)
+
+    runner = Runner(Slow(tmp_path / "store"), lambda: {"embedded": engine}, queue=8, governor=Governor(guard=guard))
+    await runner.start()
+    made, again = await finished(runner, tiny()), await finished(runner, tiny(watermark="Acme"))
+    await runner.stop()
+    assert (made.reuse, again.reuse) == (Reuse.NONE, Reuse.LATENTS)
+    assert made.device_ms[Stage.TEXT] < 500
+    assert again.device_ms[Stage.DECODE] < 500
+    assert max(steps) < 0.5
 
 
 class Panicking(Store):
