@@ -19,7 +19,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import engine_ablation, engine_batch, engine_crash, engine_kills, engine_load, engine_overhead
+from benchmarks import (
+    engine_ablation,
+    engine_batch,
+    engine_cancels,
+    engine_crash,
+    engine_kills,
+    engine_load,
+    engine_overhead,
+)
 from benchmarks.report import Goal, close
 from generator_service import tier as tiers
 from generator_service import wan
@@ -29,7 +37,10 @@ Part = Callable[[Engine, bool], list[Goal]]
 PARTS: dict[str, Part] = {
     "ablation": lambda engine, quick: engine_ablation.rows(engine),
     "kills": lambda engine, quick: engine_kills.rows(engine, 6 if quick else 54),
-    "cancels": lambda engine, quick: engine_load.cancel_rows(engine, 6 if quick else 51),
+    "cancels": lambda engine, quick: [
+        *engine_load.cancel_rows(engine, 6 if quick else 51),
+        *engine_cancels.rows(engine, 4 if quick else 25),
+    ],
     "overhead": lambda engine, quick: engine_overhead.rows(engine, 4 if quick else 40),
     "batch": lambda engine, quick: engine_batch.rows(engine, 3 if quick else 16),
     "mixed": lambda engine, quick: engine_load.mixed_rows(engine, 60 if quick else 1000),

@@ -16,7 +16,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
-from generator_service import text, text_kv
+from generator_service import offload, text, text_kv
 from generator_service.lru import ByteLRU
 from generator_service.text import PromptStates, StatesKey
 from generator_service.text_kv import TextKV
@@ -53,11 +53,17 @@ class Conditioner:
         ``encoder_hidden_states``.
 
         With ready-made keys and values that is one row: nobody reads it but for its type, and projecting it costs next
-        to nothing.
+        to nothing. An expert whose weights are off the device gets the text itself: its projections are there only
+        inside its forward, where they make the same bits at every step.
         """
         tier = self._parts.tier
         if not tier.text_kv:
             yield states.padded()
+            return
+        if offload.away(expert):
+            rows, bias = text_kv.fold(states.real, states.key.window) if tier.fold_text else (states.padded(), None)
+            with text_kv.biased(expert, bias):
+                yield rows
             return
         with text_kv.lent(expert, self._kv(expert, states)):
             yield states.real[:, :1]
@@ -65,7 +71,7 @@ class Conditioner:
     @contextmanager
     def lent_many(self, expert: WanTransformer3DModel, states: Sequence[PromptStates]) -> Iterator[Tensor]:
         """As `lent`, for a batch whose videos read ``states``, one each; equal ones should lie side by side."""
-        if not self._parts.tier.text_kv:
+        if not self._parts.tier.text_kv or offload.away(expert):
             yield torch.cat([each.padded() for each in states])
             return
         runs = [list(run) for _, run in groupby(states, key=lambda each: each.key)]

@@ -56,7 +56,8 @@ class Entry(Generic[Job]):
     """One job. ``predicted`` and ``used`` are seconds of device time, ``arrived`` is on the caller's clock.
 
     ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody, and
-    ``apart`` ones no step. ``joined``: it began to keep others company, and takes no place (`Limits.begun`).
+    ``apart`` ones no step; ``leaving`` ones only want to be let go. ``joined``: it began to keep others company, and takes no
+    place (`Limits.begun`).
     """
 
     job: Job
@@ -70,6 +71,7 @@ class Entry(Generic[Job]):
     alone: bool = False
     apart: bool = False
     joined: bool = False
+    leaving: bool = False
     expert: str = ""
     company: Company | None = None
 

@@ -34,7 +34,9 @@ AGAIN_S = 0.5
 
 
 class Finisher:
-    """``ended`` is called from its threads with each run, and its report once that is stored; None when this process could
+    """What a run raises here, a panic of a native library too, ends that run and nothing else.
+
+    ``ended`` is called from its threads with each run, and its report once that is stored; None when this process could
     not end it. ``worker`` is set before the first run.
     """
 
@@ -65,7 +67,7 @@ class Finisher:
         """Ends a run that has no video."""
         self._closer.submit(self._close, run, outcome, **more)
 
-    def fail(self, run: Run, error: Exception) -> None:
+    def fail(self, run: Run, error: BaseException) -> None:
         log.error("the run of %s failed in %s", run.name, run.tally.stage, exc_info=error)
         self.close(run, Outcome.FAILED, failure=failure_of(error, run.tally.stage))
 
@@ -93,7 +95,7 @@ class Finisher:
             self._enter(run, Stage.STORE)
             report = self.worker.report(run, Outcome.DONE, video=artefact_of(data))
             self._end(run, report, lambda: self._store.put_video(run.name, data, report))
-        except Exception as error:
+        except BaseException as error:
             self.fail(run, error)
         finally:
             self._room.release()
@@ -109,7 +111,7 @@ class Finisher:
             report = self.worker.report(run, outcome, **more)
             self._keeper.offer(run.request.take_name, Drop())
             self._end(run, report, lambda: self._store.put_report(run.name, report))
-        except Exception as error:
+        except BaseException as error:
             log.error("the report of %s cannot be made", run.name, exc_info=error)
             self._ended(run, None)
 

@@ -60,6 +60,7 @@ class Governor:
         self._memory_bytes, self._breaker, self._guard, self._measure = memory_bytes, breaker, guard, measure
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
         self._peak, self._most = peak, 0
+        self._dead = False
         self._engines: Mapping[str, Engine] = {}
         self._geometries: Mapping[str, Geometry] = {}
         self._high = functools.cache(self._count_high)
@@ -119,8 +120,8 @@ class Governor:
         self.admission.ended(request, report)
 
     def stuck(self) -> bool:
-        """Whether the step under way should long have been made."""
-        return self.watchdog.stuck(self._clock())
+        """Whether the step under way should long have been made, or nobody is left to make one."""
+        return self._dead or self.watchdog.stuck(self._clock())
 
     @property
     def breakers(self) -> dict[str, State]:
@@ -220,6 +221,10 @@ class Governor:
     def relieve(self) -> None:
         """After the failed work was dropped."""
         self.descent.relieve()
+
+    def died(self) -> None:
+        """The stepping thread is gone."""
+        self._dead = True
 
     def _learn_peak(self, run: Run) -> None:
         """A step that needed more than any before it has shown its own peak: the device's highest mark is that step's.

@@ -1,6 +1,7 @@
 """What health says of the generator, beside ready or not.
 
-liveness        NOT_SERVING once a step has been under way for far too long: only a new process helps
+liveness        NOT_SERVING once a step has been under way for far too long, or the stepping thread is gone: only a new
+                process helps
 tier/<name>     NOT_SERVING while the tier's breaker is open
 "" and service  SERVING when warm, while not stuck and at least one tier is not resting
 """

@@ -94,24 +94,30 @@ class Heartbeat:
 
     def _beat(self) -> None:
         try:
+            if self._renew() and (names := self._claims.cancels()):
+                self._cancels(names)
+        except StoreUnavailableError as error:
+            self.beats["failed"] += 1
+            log.warning("the store cannot be reached: %s", error)
+        except BaseException as error:  # a heart that stops for a surprise, a native panic too, loses every run
+            self.beats["failed"] += 1
+            log.error("a heartbeat failed", exc_info=error)
+
+    def _renew(self) -> bool:
+        """False when the lease turns out to be lost."""
+        try:
             if self._lease is None:
                 self._lease = Lease(self._objects, ttl=self._ttl, clock=self._clock)
             else:
                 self._lease.renew(self._where)
             self.beats["renewed"] += 1
-            if names := self._claims.cancels():
-                self._cancels(names)
         except LeaseLostError:
             self.beats["lost"] += 1
             log.error("the lease was lost: others may make our videos by now, so all runs here stop")
             with self._telling:
-                if self._lease is not None:
-                    self._lease.abandon()
-                self._lease = None
+                lease, self._lease = self._lease, None
             self._lost()
-        except StoreUnavailableError as error:
-            self.beats["failed"] += 1
-            log.warning("the store cannot be reached: %s", error)
-        except Exception as error:  # a heart that stops for a surprise loses every run
-            self.beats["failed"] += 1
-            log.error("a heartbeat failed", exc_info=error)
+            if lease is not None:
+                lease.abandon()
+            return False
+        return True

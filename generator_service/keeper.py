@@ -133,7 +133,7 @@ class Keeper:
             if not self._may_write():
                 raise StoreUnavailableError("the lease has not been renewed in time")
             self._write(take, item)
-        except Exception as error:
+        except BaseException as error:  # a native library's panic must not end the thread: all ends wait for it
             if isinstance(item, Snapshot):
                 self.counts.failed += 1
             log.warning("%s of %s: not written: %s", type(item).__name__.lower(), take, error)

@@ -42,6 +42,11 @@ def restore(parts: Components) -> None:
             expert.to(parts.device)
 
 
+def away(expert: nn.Module) -> bool:
+    """Whether weights of ``expert`` come to the device only inside its forward: nobody may call a part of it alone."""
+    return hasattr(expert, "_hf_hook") or _grouped(expert) > 0
+
+
 def _swap(parts: Components) -> int:
     """Each expert comes to the device when it is called, and sends the other one away."""
     if parts.transformer_2 is None:

@@ -69,7 +69,7 @@ class Runner:
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
         self.admission = asyncio.Lock()
         self.runs: dict[str, Run] = {}
-        self.stopping = False
+        self.stopping = self._gave_up = False
         self._claims = Claims(store.objects)
         self.heart = Heartbeat(
             store.objects,
@@ -90,6 +90,7 @@ class Runner:
             metrics=self.metrics,
             advanced=self._advanced,
             ended=self._ended,
+            died=self._died,
         )
         self.metrics.registry.register(Figures(self))
 
@@ -256,6 +257,8 @@ class Runner:
         self.runs[run.name] = run
         run.trace = RunTrace.begin(run.request)
         self._stepper.add(run)
+        if self._gave_up:
+            self._end(run, None)
 
     def _drop_lost(self) -> None:
         """The lease was lost. What the stepping thread has begun it leaves by itself."""
@@ -263,9 +266,17 @@ class Runner:
             if run.held is not None and not self.heart.holds(run.held) and self._stepper.withdraw(run):
                 self._end(run, None)
 
+    def _give_up(self) -> None:
+        """The stepping thread is gone: nothing begins here any more, and who watches is told to ask again."""
+        self.stopping = self._gave_up = True
+        for run in list(self.runs.values()):
+            if run.held is not None:
+                self._end(run, None)
+
     def _end(self, run: Run, report: Report | None) -> None:
-        if self.runs.get(run.name) is run:
-            del self.runs[run.name]
+        if self.runs.get(run.name) is not run:
+            return  # given up before
+        del self.runs[run.name]
         # What others made says nothing of this device.
         if run.held is not None:
             self.governor.ended(run.request, report)
@@ -286,6 +297,11 @@ class Runner:
     def _ended(self, run: Run, report: Report | None) -> None:
         self.heart.tell(run.name, None)
         self._tell(self._end, run, report)
+
+    def _died(self) -> None:
+        """Others may take all that is ours at once, from its snapshots: with the lease goes every claim under it."""
+        self._tell(self._give_up)
+        self.heart.stop()
 
     def _leave_in_order(self) -> None:
         self.finisher.stop()

@@ -1,8 +1,8 @@
 """Who steps next. Pure Python, no torch, no threads, no clock: the runner holds the lock and says how long a step took.
 
-Between any two steps, in this order: the highest priority that has work (`Priorities`), in it the tenant that is owed most
-(`Shares`), of its jobs the one with the lowest rank (`Entry.rank`). A job that has begun may have to wait for another's
-steps; its state stays in memory, and `Limits.begun` bounds how many do.
+Between any two steps, in this order: whoever is leaving (`Scheduler.hasten`), the highest priority that has work
+(`Priorities`), in it the tenant that is owed most (`Shares`), of its jobs the one with the lowest rank (`Entry.rank`). A job
+that has begun may have to wait for another's steps; its state stays in memory, and `Limits.begun` bounds how many do.
 
 Where jobs may share a step (`Company`), others come along with the one whose turn it is, and while there is room in its
 company a job that waits begins, whoever's it is: everyone's device time counts for its own tenant.
@@ -84,7 +84,10 @@ class Scheduler(Generic[Job]):
         self._shares[priority].enter(tenant)
 
     def next(self) -> Job | None:
-        """The job that steps now, or None when there is none. It counts as begun from here on."""
+        """The job whose turn it is, or None when there is none. It counts as begun from here on."""
+        leaving = next((entry.job for entry in self._entries.values() if entry.leaving), None)
+        if leaving is not None:
+            return leaving
         ready = self._ready()
         if not ready:
             return None
@@ -149,6 +152,13 @@ class Scheduler(Generic[Job]):
             return False
         self.end(job)
         return True
+
+    def hasten(self, job: Job) -> None:
+        """``job`` was cancelled: the next turn is its own, whoever has begun, so that it can be let go; it is not to make a
+        step of it. Nothing when it is not here."""
+        entry = self._entries.get(job)
+        if entry is not None:
+            entry.leaving = True
 
     def isolate(self, job: Job) -> None:
         """From now on ``job`` steps only while no other has begun. None begins until it ends, so its turn comes."""

@@ -35,7 +35,8 @@ Engines = Mapping[str, "Engine"]
 
 
 class Stepper:
-    """One plain thread for one device. ``advanced`` and ``ended`` are called in it."""
+    """One plain thread for one device. ``advanced`` and ``ended`` are called in it; ``died`` too, as its last deed, when it
+    cannot go on: nobody steps from then on."""
 
     worker: Worker
 
@@ -50,10 +51,11 @@ class Stepper:
         metrics: Metrics,
         advanced: Callable[[Run, Progress], None],
         ended: Callable[[Run, Report | None], None],
+        died: Callable[[], None],
     ) -> None:
         self._claims, self._heart, self._finisher = claims, heart, finisher
         self._governor, self._metrics = governor, metrics
-        self._advanced, self._ended = advanced, ended
+        self._advanced, self._ended, self._died = advanced, ended, died
         self._scheduler: Scheduler[Run] = Scheduler(queue, governor.limits)
         self._changed = threading.Condition()
         self._stopping = False
@@ -102,10 +104,14 @@ class Stepper:
             self._changed.notify()
 
     def withdraw(self, run: Run) -> bool:
-        """Takes ``run`` out of the line; False when it is at work already, or past it."""
+        """Takes ``run`` out of the line; False when it is at work already, or past it. One that is at work has the next turn:
+        call with its ``cancelling`` set, or its claim lost."""
         with self._changed:
             self._changed.notify()
-            return self._scheduler.withdraw(run.request.take.tenant, run)
+            withdrawn = self._scheduler.withdraw(run.request.take.tenant, run)
+            if not withdrawn:
+                self._scheduler.hasten(run)
+            return withdrawn
 
     def _main(self) -> None:
         try:
@@ -115,10 +121,15 @@ class Stepper:
             self._failed(error)
             return
         self._loaded(self.worker.engines)
-        while runs := self._turn():
-            self._advance(runs)
-        for work in self._work.values():
-            work.save()
+        try:
+            while runs := self._turn():
+                self._advance(runs)
+            for work in self._work.values():
+                work.save()
+        except BaseException as error:  # a device that is broken, or a fault of ours: said aloud, never a silent end
+            log.critical("the stepping thread cannot go on", exc_info=error)
+            self._governor.died()
+            self._died()
 
     def _turn(self) -> list[Run]:
         """Waits for a run that wants a step, which comes first, with those that may make theirs together with it; none when the
@@ -152,7 +163,8 @@ class Stepper:
         return True
 
     def _advance_one(self, run: Run) -> None:
-        """One step of one run. Whatever it raises ends that run and nothing else; a store that is away only delays it."""
+        """One step of one run. Whatever it raises, a panic of a native library too, ends that run and nothing else; a store
+        that is away only delays it."""
         try:
             self._step(run)
         except StoreUnavailableError as error:
@@ -163,10 +175,10 @@ class Stepper:
         except ClaimLostError:
             self._leave(run)
             self._ended(run, None)
-        except Exception as error:
+        except BaseException as error:
             self._fault(run, error)
 
-    def _fault(self, run: Run, error: Exception) -> None:
+    def _fault(self, run: Run, error: BaseException) -> None:
         rung = self._governor.lower(run, error)
         if rung is None:
             self._leave(run)
@@ -209,7 +221,7 @@ class Stepper:
         try:
             with self._governor.step_many(runs):
                 errors = works[0].engine.step_many([work.denoising for work in works if work.denoising is not None])
-        except Exception as error:
+        except BaseException as error:
             self._part(runs, error)
         if errors is None:
             return
@@ -221,10 +233,10 @@ class Stepper:
                     self._charge(run, Progress(stage=Stage.DENOISE), own, spent, since)
                     raise kept_from_it
                 self._made(run, work, work.joined(), own, spent, since)
-            except Exception as error:
+            except BaseException as error:
                 self._fault(run, error)
 
-    def _part(self, runs: Sequence[Run], error: Exception) -> None:
+    def _part(self, runs: Sequence[Run], error: BaseException) -> None:
         """A shared step failed, and who is at fault is not known: from now on each of ``runs`` steps by itself, where whatever
         it is happens to that one alone, or to none. The time that was lost is nobody's."""
         log.warning("a step of %d runs failed, each goes on alone", len(runs), exc_info=error)
@@ -256,7 +268,8 @@ class Stepper:
             self._scheduler.charge(run, own / 1e9, expert=expert, company=company, turn=turn / 1e9)
 
     def _begun(self, run: Run) -> Work:
-        """The work of ``run``. Its attempt is counted before its first step. Runs take turns by the step, so that a turn's end
+        """The work of ``run``, with what is stored of it: before its time is taken. Its attempt is counted before its first
+        step. Runs take turns by the step, so that a turn's end
         is no reason for a snapshot: each keeps its own pace."""
         work = self._work.get(run)
         if work is None:
@@ -267,7 +280,9 @@ class Stepper:
             if run.queued_at is not None:  # not when it goes on after a trouble
                 self._metrics.began(run.request.take.tier, time.monotonic() - run.queued_at)
                 run.queued_at = None
-            work = self._work[run] = self.worker.work(run)
+            work = self.worker.work(run)
+            work.read()
+            self._work[run] = work
         return work
 
     def _leave(self, run: Run) -> None:

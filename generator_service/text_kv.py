@@ -43,7 +43,8 @@ class TextKV:
 
 
 class TextAttention(WanAttnProcessor):
-    """Cross-attention that reads ``key`` and ``value`` where they are lent, and is diffusers' own where they are not.
+    """Cross-attention that reads ``key`` and ``value`` where they are lent, makes them of the text where only a ``bias`` is,
+    and is diffusers' own where nothing is.
 
     They are attributes and tensors, so that a compiled expert is not compiled again for another prompt.
     """
@@ -62,10 +63,13 @@ class TextAttention(WanAttnProcessor):
         attention_mask: Tensor | None = None,
         rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        if self.key is None and not self.shared:
-            return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
+        key, value = self.key, self.value
+        if not self.shared and (key is None or value is None):
+            if self.bias is None or encoder_hidden_states is None:
+                return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
+            key, value = _project(attn, encoder_hidden_states)
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
-        found = torch.cat([*self._each(query)]) if self.shared else self._attend(query, self.key, self.value, self.bias)
+        found = torch.cat([*self._each(query)]) if self.shared else self._attend(query, key, value, self.bias)
         return attn.to_out[1](attn.to_out[0](found.flatten(2, 3).type_as(query)))
 
     def _each(self, query: Tensor) -> Iterator[Tensor]:
@@ -117,12 +121,19 @@ def folded(expert: WanTransformer3DModel, real: Tensor, window: int) -> TextKV:
     """As `project` of ``real``, (1, tokens, text width), padded with zeros to ``window`` rows, with the padding as one
     row.
     """
+    return project(expert, *fold(real, window))
+
+
+def fold(real: Tensor, window: int) -> tuple[Tensor, Tensor | None]:
+    """``real`` and one row for its padding, (1, tokens + 1, text width), and the bias of its scores; ``real`` itself and None
+    where nothing is padded.
+    """
     tokens = real.shape[1]
     if tokens == window:
-        return project(expert, real)
+        return real, None
     bias = real.new_zeros(1, 1, 1, tokens + 1)
     bias[..., -1] = math.log(window - tokens)
-    return project(expert, torch.cat([real, real.new_zeros(1, 1, real.shape[2])], dim=1), bias)
+    return torch.cat([real, real.new_zeros(1, 1, real.shape[2])], dim=1), bias
 
 
 @contextmanager
@@ -149,6 +160,20 @@ def lent_many(expert: WanTransformer3DModel, texts: Sequence[tuple[int, TextKV]]
     finally:
         for processor in processors:
             processor.shared = ()
+
+
+@contextmanager
+def biased(expert: WanTransformer3DModel, bias: Tensor | None) -> Iterator[None]:
+    """``expert``, after `install`, makes keys and values of the text that it is given, and adds ``bias`` to their scores, for
+    as long as the block lasts."""
+    processors = [block.attn2.processor for block in expert.blocks]
+    try:
+        for processor in processors:
+            processor.bias = bias
+        yield
+    finally:
+        for processor in processors:
+            processor.bias = None
 
 
 def kv_bytes(config: Any, rows: int, dtype: torch.dtype) -> int:

@@ -47,14 +47,22 @@ class Work:
         self._tally = run.tally
         # Of another generation of weights, or another kind of device: its video is promised, its take is not ours to fill.
         self._ours = engine.execution == self._take.execution
+        self._found: Tensor | None = None
+        self._resumed: Snapshot | None = None
         self._state: Denoising | None = None
         self._saved, self._saved_at = 0, time.monotonic()
         self._joined = False
         self._steps = self._make()
 
+    def read(self) -> None:
+        """What is stored of the take; before the first step, and no part of it: a slow store is not the device's time. Raises
+        `StoreUnavailableError`."""
+        self._tally.stage = Stage.TEXT
+        self._found = self._stored()
+        self._resumed = self._snapshot() if self._found is None else None
+
     def step(self) -> Progress | list[Pictures]:
-        """The last one gives the pictures, in the pieces in which they were decoded. Raises `StoreUnavailableError` only
-        before anything was made."""
+        """The last one gives the pictures, in the pieces in which they were decoded. The store is not asked."""
         return next(self._steps)
 
     @property
@@ -104,8 +112,7 @@ class Work:
         """
         from generator_service import tiling
 
-        self._tally.stage = Stage.TEXT
-        latents = self._stored()
+        latents, self._found = self._found, None
         if latents is None:
             latents = yield from self._denoise()
             check_latents(latents)
@@ -122,7 +129,7 @@ class Work:
         yield pieces
 
     def _denoise(self) -> Generator[Progress, None, Tensor]:
-        snapshot = self._snapshot()
+        snapshot, self._resumed = self._resumed, None
         if snapshot is None:
             self._state = self._engine.prepare(self._take)
         else:
@@ -227,7 +234,7 @@ class Worker:
         return time.process_time_ns() if on_cpu else time.perf_counter_ns()
 
 
-def failure_of(error: Exception, stage: Stage) -> Failure:
+def failure_of(error: BaseException, stage: Stage) -> Failure:
     """What a client may know of ``error``. Never its text, unless it is ours."""
     if isinstance(error, StoreUnavailableError):
         return Failure(reason=STORE_UNAVAILABLE, stage=stage, cause="the artefact store is full or gone")

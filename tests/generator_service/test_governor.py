@@ -21,10 +21,11 @@ from generator_service.health import status
 from generator_service.measure import geometry
 from generator_service.memory import Rung
 from generator_service.run import Run
-from generator_service.runner import Runner
+from generator_service.runner import Runner, StoppingError
 from generator_service.scheduler import Limits
 from generator_service.store import Store
 from generator_service.watchdog import Watchdog
+from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
 Begin = Callable[..., Awaitable[Runner]]
@@ -117,6 +118,51 @@ async def test_a_decode_that_runs_out_of_memory_is_made_in_tiles(begin: Begin, t
     report = await finished(runner, tiny())
     assert runner.governor.descent.lowered == {Rung.TILED: 1}
     assert report.decode_steps == 4 * 2
+
+
+async def test_a_panic_in_a_step_fails_its_run_and_nothing_else(begin: Begin, tiny: Tiny) -> None:
+    steps = 0
+
+    @contextmanager
+    def panics(run: Run) -> Iterator[None]:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise Panic
+        yield
+
+    governor = Governor(guard=panics)
+    runner = await begin(governor)
+    report = await asyncio.wait_for(finished(runner, tiny()), 20)
+    assert report.failure is not None
+    assert (report.failure.reason, report.failure.stage) == ("GENERATION_FAILED", Stage.DENOISE)
+    assert (await finished(runner, tiny(seed=8))).outcome is Outcome.DONE
+    assert status(governor)["liveness"]
+
+
+class Sick(Governor):
+    """A device that is broken: even giving its memory back fails."""
+
+    def relieve(self) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+
+async def test_when_the_stepping_thread_cannot_go_on_health_says_so_and_others_take_its_runs(
+    begin: Begin, tiny: Tiny, store: Store
+) -> None:
+    sick = Sick(guard=Failing(3))
+    runner = await begin(sick)
+    runs = [(await runner.submit(tiny(seed=seed, steps=20)))[0] for seed in (1, 2)]
+    assert await asyncio.wait_for(asyncio.gather(*(run.wait() for run in runs)), 20) == [None, None]
+    assert status(sick) == {"liveness": False, "": False, "tier/embedded": False}
+    with pytest.raises(StoppingError):
+        await runner.submit(tiny(seed=3))
+    well = await begin(Governor())
+    for seed in (1, 2):
+        # At once, and not when a lease has run out.
+        report = await asyncio.wait_for(finished(well, tiny(seed=seed, steps=20)), 10)
+        assert report.outcome is Outcome.DONE
+    assert not runner.heart.sure
 
 
 async def test_without_the_ladder_it_fails_at_once(begin: Begin, tiny: Tiny) -> None:

@@ -14,14 +14,19 @@ from generator_service.core import Progress, Stage
 from generator_service.heartbeat import Heartbeat
 from generator_service.lease import Watcher
 from generator_service.objects import LocalObjects, StoreUnavailableError
+from tests.generator_service.panic import Panic
 
 TTL = 0.5
 
 
 class Flaky(LocalObjects):
     away = False
+    panics = 0
 
     def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        if self.panics:
+            self.panics -= 1
+            raise Panic
         if self.away:
             raise OSError(28, "No space left on device")
         return super()._write(path, data, mode, sync=sync)
@@ -108,6 +113,28 @@ def test_a_store_that_is_away_makes_it_unsure_and_nothing_more(heart: Heartbeat,
     until(lambda: heart.sure)
     assert heart.owner == before
     assert not heard.lost.is_set()
+
+
+def test_a_heart_beats_on_after_a_panic_and_after_a_surprise_while_it_tells_a_loss(
+    objects: Flaky, heard: Heard
+) -> None:
+    def lost() -> None:
+        heard.lost.set()
+        raise Panic
+
+    heart = Heartbeat(objects, ttl=TTL, lost=lost, cancels=heard.cancels.extend)
+    heart.start()
+    before = heart.owner
+    objects.panics = 2
+    until(lambda: objects.panics == 0)
+    time.sleep(2 * TTL)
+    assert heart.sure
+    assert heart.owner == before
+    objects.delete(f"generators/{before}")
+    assert heard.lost.wait(10)
+    until(lambda: heart.sure)
+    assert heart.owner != before
+    heart.stop()
 
 
 def test_a_store_that_is_away_at_the_start_is_asked_again(heart: Heartbeat, objects: Flaky) -> None:

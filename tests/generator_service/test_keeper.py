@@ -16,6 +16,7 @@ from generator_service.keeper import Drop, Keeper, Latents
 from generator_service.objects import LocalObjects
 from generator_service.snapshot import Snapshot, header
 from generator_service.store import Store
+from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
 LATENTS = Latents(tensor=torch.ones(1, 2), run="r", meter=Meter(denoise_steps=4))
@@ -29,11 +30,13 @@ class Door(LocalObjects):
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()
-        self.broken = False
+        self.broken = self.panics = False
 
     def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
         self.entered.set()
         self.open.wait(10)
+        if self.panics:
+            raise Panic
         if self.broken:
             raise OSError(28, "No space left on device")
         return super()._write(path, data, mode, sync=sync)
@@ -102,6 +105,24 @@ def test_a_snapshot_that_cannot_be_written_is_counted_and_the_next_one_is(
     keeper.offer(take, made[1])
     assert keeper.settle(take, never)
     assert index(Store(door), tiny()) == 2
+
+
+def test_a_panic_of_the_store_costs_what_was_being_written_and_not_the_thread(
+    keeper: Keeper, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    first, second, _ = snapshots(engine, tiny())
+    door.panics = True
+    keeper.offer(tiny().take_name, first)
+    assert keeper.settle(tiny().take_name, deadline(10))
+    door.panics = False
+    keeper.offer(tiny().take_name, second)
+    assert keeper.settle(tiny().take_name, deadline(10))
+    assert (keeper.counts.written, keeper.counts.failed) == (1, 1)
+
+
+def deadline(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
 
 
 def test_final_latents_are_tried_again_until_they_are_stored_and_end_the_snapshot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -55,6 +56,38 @@ def test_offloading_is_on_changes_no_bit_and_comes_off(
     assert not hasattr(own.parts.transformer, "_hf_hook")
     assert offload.apply(own.parts, Rung.PLAIN) == 0
     assert torch.equal(latents(), expected)
+
+
+@pytest.mark.parametrize("rung", [Rung.EXPERT_OFFLOADED, Rung.GROUPS_OFFLOADED, Rung.ALONE])
+@pytest.mark.parametrize("fold_text", [False, True])
+def test_text_is_projected_inside_an_expert_whose_weights_are_away_and_has_the_same_bits(
+    own: Engine, tiny: Callable[..., Request], rung: Rung, fold_text: bool
+) -> None:
+    """The hooks bring weights in when a forward begins; a part that is called before it would meet them on the host."""
+    engine = Engine(dataclasses.replace(own.parts, tier=own.tier.model_copy(update={"fold_text": fold_text})))
+    inside, projected = [False], []
+
+    def latents() -> torch.Tensor:
+        state = engine.prepare(tiny().take)
+        while not state.done:
+            engine.step(state)
+        return state.latents
+
+    expected = latents()
+    engine.text.clear()
+    offload.apply(engine.parts, rung)
+    for expert in (engine.parts.transformer, engine.parts.transformer_2):
+        expert.register_forward_pre_hook(lambda *_: inside.__setitem__(0, True))
+        expert.register_forward_hook(lambda *_: inside.__setitem__(0, False))
+        for part in (expert.condition_embedder.text_embedder, *(block.attn2.to_k for block in expert.blocks)):
+            part.register_forward_pre_hook(lambda *_: projected.append(inside[0]))
+    assert torch.equal(latents(), expected)
+    assert len(projected) >= 4 * 2
+    assert all(projected)
+    offload.restore(engine.parts)
+    # What was kept before is there again, and nothing of the rung is left on the processors.
+    assert torch.equal(latents(), expected)
+    assert engine.text.kvs.bytes > 0
 
 
 def test_the_idle_expert_is_sent_away_by_the_busy_one(own: Engine, tiny: Callable[..., Request]) -> None:

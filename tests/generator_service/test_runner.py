@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 import io
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -15,10 +17,12 @@ import pytest
 from generator_service import wan
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage, Take
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
+from generator_service.governor import Governor
 from generator_service.run import Run
 from generator_service.runner import Runner, StoppingError
 from generator_service.scheduler import QueueFullError
-from generator_service.store import Store, StoreUnavailableError
+from generator_service.store import Final, Store, StoreUnavailableError
+from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
 Begin = Callable[..., Awaitable[Runner]]
@@ -161,6 +165,49 @@ async def test_cancel_takes_effect_within_one_step_and_asking_again_opens_a_new_
     await runner.cancel(again.name)
 
 
+class Turnstile(Engine):
+    """Once ``free`` is cleared, each step waits for a permit of its own."""
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.free, self.waiting, self.permits = threading.Event(), threading.Event(), threading.Semaphore(0)
+        self.free.set()
+
+    def step(self, state: Denoising) -> None:
+        if not self.free.is_set():
+            self.waiting.set()
+            self.permits.acquire()
+        super().step(state)
+
+
+async def test_cancel_takes_effect_within_one_step_whoever_else_has_begun(
+    store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    """A run of the lower of two tiers, while the higher one has as many at work as may be, and one step is made."""
+    low = dataclasses.replace(engine.parts, tier=engine.tier.model_copy(update={"tier": "low", "priority": -1}))
+    high = Turnstile(engine.parts)
+    runner = Runner(store, lambda: {"embedded": high, "low": Engine(low)}, queue=32)
+    await runner.start()
+    run, _ = await runner.submit(tiny(tier="low", steps=LONG))
+    await until(run, Stage.DENOISE, 3)
+    others = [(await runner.submit(tiny(seed=seed, tenant=f"{seed}", steps=LONG)))[0] for seed in range(4)]
+    for other in others:
+        await until(other, Stage.DENOISE, 1)
+    high.free.clear()
+    assert await asyncio.to_thread(high.waiting.wait, 10)
+    cancelling = asyncio.create_task(runner.cancel(run.name))
+    await asyncio.sleep(0.1)
+    high.permits.release()
+    try:
+        await asyncio.wait_for(cancelling, 10)
+    finally:
+        high.free.set()
+        high.permits.release()
+        await runner.stop()
+    assert run.report is not None
+    assert run.report.outcome is Outcome.CANCELLED
+
+
 async def test_cancel_is_idempotent_and_unknown_names_are_nothing_to_it(begin: Begin, tiny: Tiny) -> None:
     runner = await begin()
     await runner.cancel(tiny().name)
@@ -281,6 +328,83 @@ async def test_what_breaks_a_run_breaks_only_that_run(begin: Begin, engine: Engi
     assert (raised.failure.reason, raised.failure.stage) == ("GENERATION_FAILED", Stage.DECODE)
     assert "secret" not in raised.failure.cause
     assert (await finished(runner, tiny())).outcome is Outcome.DONE
+
+
+class Slow(Store):
+    """A bucket far away: what is stored of a take comes late."""
+
+    def latents(self, take: str) -> tuple[Final, bytes] | None:
+        _burn(0.5)
+        return super().latents(take)
+
+    def snapshot(self, take: str) -> bytes | None:
+        _burn(0.5)
+        return super().snapshot(take)
+
+
+def _burn(seconds: float) -> None:
+    """Of the process: the clock of a CPU does not see a sleep."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+async def test_what_the_store_takes_is_no_device_time_and_no_part_of_a_step(
+    tmp_path: Path, engine: Engine, tiny: Tiny
+) -> None:
+    steps: list[float] = []
+    began = 0.0
+
+    @contextmanager
+    def guard(run: Run) -> Iterator[None]:
+        nonlocal began
+        began = time.process_time()
+        yield
+        steps.append(time.process_time() - began)
+
+    runner = Runner(Slow(tmp_path / "store"), lambda: {"embedded": engine}, queue=8, governor=Governor(guard=guard))
+    await runner.start()
+    made, again = await finished(runner, tiny()), await finished(runner, tiny(watermark="Acme"))
+    await runner.stop()
+    assert (made.reuse, again.reuse) == (Reuse.NONE, Reuse.LATENTS)
+    assert made.device_ms[Stage.TEXT] < 500
+    assert again.device_ms[Stage.DECODE] < 500
+    assert max(steps) < 0.5
+
+
+class Panicking(Store):
+    """A store whose native part breaks over what it is told to."""
+
+    over = "video"
+
+    def put_video(self, name: str, data: bytes, report: Report) -> None:
+        if self.over == "video":
+            raise Panic
+        super().put_video(name, data, report)
+
+    def put_report(self, name: str, report: Report) -> None:
+        if self.over == "report":
+            raise Panic
+        super().put_report(name, report)
+
+
+async def test_a_panic_at_the_end_of_a_run_ends_that_run_and_nothing_else(
+    tmp_path: Path, engine: Engine, tiny: Tiny
+) -> None:
+    store = Panicking(tmp_path / "store")
+    runner = Runner(store, lambda: {"embedded": engine}, queue=8)
+    await runner.start()
+    report = await asyncio.wait_for(finished(runner, tiny()), 20)
+    assert report.failure is not None
+    assert report.failure.stage is Stage.STORE
+    store.over = "report"
+    run, _ = await runner.submit(tiny(seed=8, steps=LONG))
+    await until(run, Stage.DENOISE, 1)
+    await asyncio.wait_for(runner.cancel(run.name), 20)
+    assert run.report is None
+    store.over = ""
+    assert (await finished(runner, tiny(seed=9))).outcome is Outcome.DONE
+    await runner.stop()
 
 
 async def test_stopping_ends_between_two_steps_without_a_report(begin: Begin, store: Store, tiny: Tiny) -> None:

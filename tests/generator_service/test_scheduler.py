@@ -177,6 +177,41 @@ def test_what_waits_can_be_withdrawn_and_what_has_begun_cannot() -> None:
     assert drain(scheduler) == ["a1", "b2"]
 
 
+def begun(limits: Limits) -> Scheduler[str]:
+    """One of low priority has made a step, and others have come: two of its own priority and, higher up, as many as may
+    begin."""
+    scheduler: Scheduler[str] = Scheduler(10, limits)
+    scheduler.add("a", "low", predicted=100.0)
+    assert scheduler.next() == "low"
+    scheduler.charge("low", 1.0)
+    for tenant, priority in (("b", 0), ("c", 0), ("b", 9), ("c", 9), ("d", 9), ("e", 9)):
+        scheduler.add(tenant, f"{tenant}{priority}", priority=priority, predicted=40.0)
+        job = scheduler.next()
+        assert job
+        scheduler.charge(job, 0.5)
+    return scheduler
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(floor=0.0), Limits(group=8.0)])
+@pytest.mark.parametrize("isolated", ["", "low", "c9"])
+def test_what_is_cancelled_has_the_next_turn_whoever_has_begun(limits: Limits, isolated: str) -> None:
+    scheduler = begun(limits)
+    if isolated:
+        scheduler.isolate(isolated)
+    scheduler.hasten("low")
+    assert scheduler.next() == "low"
+    scheduler.end("low")
+    assert scheduler.next() not in ("low", None)
+
+
+def test_two_that_are_cancelled_leave_one_after_the_other_and_who_is_gone_is_nobody() -> None:
+    scheduler = begun(Limits())
+    for job in ("b9", "low", "gone"):
+        scheduler.hasten(job)
+    left = [scheduler.next(), (scheduler.end("low"), scheduler.next())[1]]
+    assert left == ["low", "b9"]
+
+
 def test_a_forecast_is_when_the_job_really_ends_if_nobody_comes_after_it() -> None:
     crowd = [
         Arrival(at=0, tenant="a", steps=40, step=0.5),
