@@ -151,7 +151,7 @@ class Recovery:
             async with self._runner.admission:
                 await self._consider(name)
         for name in wishes.difference(names):
-            await asyncio.to_thread(self._claims.end, name)
+            await asyncio.to_thread(self._claims.forget_wish, name)
 
     def _look(self) -> tuple[list[str], set[str], set[str]]:
         """Unfinished runs, living owners of those that were seen before, and wishes to cancel, which are read first: a wish
@@ -202,7 +202,7 @@ class Recovery:
             # It died between its report and the end of its claim, or before it had accepted anything.
             if record is None and self._store.objects.get(f"{name}/request.json") is not None:
                 log.error("the request of %s cannot be read, so nobody can make it", name)
-            self._claims.end(name)
+            self._claims.bury(name, held, me)
             return None
         if record.request.take.tier not in self._runner.engines or self._runner.full or self._runner.stopping:
             return None

@@ -12,6 +12,7 @@ import pytest
 from generator_service.claims import Claim, Claims
 from generator_service.core import Outcome, Progress, Report, Request, Stage
 from generator_service.engine import Denoising, Engine
+from generator_service.lease import Lease
 from generator_service.objects import LifeLine, LocalObjects, StoreUnavailableError
 from generator_service.run import Run
 from generator_service.runner import Runner
@@ -156,6 +157,76 @@ async def test_a_cancel_of_a_run_whose_owner_is_dead_is_heard_by_who_takes_it_ov
         await asyncio.sleep(0.01)
     else:
         raise AssertionError("it was not cancelled")
+
+
+class Between(Bucket):
+    """Calls ``then`` once, after the object of ``path`` was looked at and before the answer is used."""
+
+    path = ""
+    then: Callable[[], None]
+
+    def get(self, path: str) -> object:  # type: ignore[override]
+        found = super().get(path)
+        self._maybe(path)
+        return found
+
+    def oldest_first(self, prefix: str) -> list[str]:
+        found = super().oldest_first(prefix)
+        self._maybe(prefix)
+        return found
+
+    def _maybe(self, path: str) -> None:
+        if path == self.path:
+            self.path = ""
+            self.then()
+
+
+async def test_a_scan_that_forgets_a_late_wish_leaves_the_run_that_was_accepted_meanwhile(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
+    between = Between(tmp_path / "store")
+    claims, name = Claims(between), tiny().name
+    between.put(f"cancels/{name.removeprefix('videos/')}", b"a run that has just ended")
+    lease = Lease(between, ttl=60.0)
+    between.then = lambda: claims.open(name, lease.name)  # type: ignore[assignment,return-value]
+    between.path = "runs/"
+    await begin(over=Store(between))
+    for _ in range(500):
+        if not claims.cancels():
+            break
+        await asyncio.sleep(0.01)
+    assert claims.cancels() == []
+    found = claims.read(name)
+    assert found is not None
+    assert found.claim.owner == lease.name
+    lease.release()
+
+
+async def test_who_clears_up_after_the_dead_leaves_the_run_that_was_accepted_meanwhile(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
+    between = Between(tmp_path / "store")
+    store, claims, request = Store(between), Claims(between), tiny()
+    assert claims.open(request.name, "dead") is not None
+    store.accept(request)
+    store.put_report(request.name, Report(outcome=Outcome.CANCELLED))
+    lease = Lease(between, ttl=60.0)
+    seen = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def another() -> None:
+        claims.end(request.name)
+        claims.open(request.name, lease.name)
+        loop.call_soon_threadsafe(seen.set)
+
+    between.then, between.path = another, f"{request.name}/report.json"  # type: ignore[method-assign]
+    await begin(over=store)
+    await asyncio.wait_for(seen.wait(), 10)
+    await asyncio.sleep(LEASE_S)
+    found = claims.read(request.name)
+    assert found is not None
+    assert found.claim.owner == lease.name
+    lease.release()
 
 
 async def test_three_owners_that_die_without_progress_poison_the_run(begin: Begin, store: Store, tiny: Tiny) -> None:
