@@ -51,6 +51,7 @@ class Recovery:
         self._owners: dict[str, str] = {}
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heeding: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._spawn(self._main())
@@ -58,6 +59,9 @@ class Recovery:
 
     async def stop(self) -> None:
         self._stopped.set()
+        # They wait for runs that end only after this; the wishes are stored, for who takes those runs up.
+        for task in self._heeding:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def attach(self, name: str) -> Run | None:
@@ -86,10 +90,14 @@ class Recovery:
 
     def heed(self, names: list[str]) -> None:
         """Somebody wants these stopped."""
+        if self._stopped.is_set():
+            return
         for name in names:
             run = self._runner.runs.get(name)
             if run is not None and run.held is not None and not run.cancelling:
-                self._spawn(self._cancel(name, run.held.claim.run))
+                task = self._spawn(self._cancel(name, run.held.claim.run))
+                self._heeding.add(task)
+                task.add_done_callback(self._heeding.discard)
 
     def where(self, name: str) -> Progress:
         """Of an unfinished run that is not ours. Blocks."""
@@ -239,10 +247,11 @@ class Recovery:
                 log.warning("%s cannot be watched: %s", run.name, error)
             await self._pause(min(self._every, MOST_BETWEEN_LOOKS_S))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _denoised(where: Progress, steps: int) -> int:

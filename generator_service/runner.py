@@ -129,8 +129,8 @@ class Runner:
         return await asyncio.shield(opening)
 
     async def cancel(self, name: str) -> None:
-        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. Raises
-        `StoreUnavailableError`."""
+        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. While the
+        service stops, the wish is stored for who takes the run up. Raises `StoreUnavailableError`."""
         run = self.runs.get(name)
         if run is None or run.held is None:
             run = await self._recovery.cancel(name)
@@ -138,7 +138,9 @@ class Runner:
             return
         if run.held is not None:
             run.cancelling = True
-            if self._stepper.withdraw(run):
+            if self.stopping:
+                await asyncio.to_thread(self._claims.ask_to_cancel, name, run.held.claim.run)
+            elif self._stepper.withdraw(run):
                 self.finisher.close(run, Outcome.CANCELLED)
         await run.wait()
 
@@ -263,6 +265,8 @@ class Runner:
         for run in list(self.runs.values()):
             if run.held is not None and self.heart.holds(run.held):
                 with suppress(StoreUnavailableError, ClaimLostError):
+                    if run.cancelling:
+                        self._claims.ask_to_cancel(run.name, run.held.claim.run)
                     self._claims.give_back(run.name, run.held)
         self.heart.stop()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from generator_service import wan
 from generator_service.claims import Claim, Claims
 from generator_service.core import Outcome, Progress, Report, Request, Stage
 from generator_service.engine import Denoising, Engine
@@ -83,6 +85,15 @@ async def ended(run: Run) -> Report:
     return report
 
 
+async def reported(store: Store, name: str) -> Report:
+    for _ in range(1000):
+        record = store.record(name)
+        if record is not None and record.report is not None:
+            return record.report
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not end")
+
+
 async def appears(runner: Runner, name: str) -> Run:
     for _ in range(1000):
         run = runner.active(name)
@@ -137,6 +148,66 @@ async def test_a_cancel_here_reaches_the_run_there(begin: Begin, store: Store, t
     assert not again.cancelling
     assert not list(store.objects.paths("cancels/"))
     await first.cancel(again.name)
+
+
+class Gated(Engine):
+    """Before step ``at`` it says that it is there, and waits for ``go``."""
+
+    at = 3
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def step(self, state: Denoising) -> None:
+        if state.index == self.at:
+            self.there.set()
+            self.go.wait(30)
+        super().step(state)
+
+
+async def test_stopping_does_not_wait_for_the_cancel_of_another_generator_and_the_next_one_hears_it(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner, request = await begin(with_engine=gated), tiny(steps=LONG)
+    run, _ = await runner.submit(request)
+    await asyncio.to_thread(gated.there.wait)
+    assert run.held is not None
+    await asyncio.to_thread(Claims(store.objects).ask_to_cancel, run.name, run.held.claim.run)
+    for _ in range(1000):
+        if run.cancelling:
+            break
+        await asyncio.sleep(0.01)
+    assert run.cancelling
+    stopping = asyncio.ensure_future(runner.stop())
+    await asyncio.sleep(0.1)
+    gated.go.set()
+    await asyncio.wait_for(stopping, 10)
+    assert await run.wait() is None
+    await begin()
+    assert (await reported(store, request.name)).outcome is Outcome.CANCELLED
+
+
+async def test_who_cancels_while_the_service_stops_is_heard_by_who_takes_the_run_up(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner = await begin(with_engine=gated)
+    first, _ = await runner.submit(tiny(steps=LONG))
+    waiting, _ = await runner.submit(tiny(seed=2))
+    await asyncio.to_thread(gated.there.wait)
+    stopping = asyncio.ensure_future(runner.stop())
+    await asyncio.sleep(0)
+    cancels = [asyncio.ensure_future(runner.cancel(run.name)) for run in (first, waiting)]
+    await asyncio.sleep(0.1)
+    assert not any(cancel.done() for cancel in cancels)
+    gated.go.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(stopping, *cancels)
+    await begin()
+    for run in (first, waiting):
+        assert (await reported(store, run.name)).outcome is Outcome.CANCELLED
 
 
 async def test_a_cancel_of_a_run_whose_owner_is_dead_is_heard_by_who_takes_it_over(
