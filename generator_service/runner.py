@@ -188,6 +188,8 @@ class Runner:
         # Looked at before the request is stored: only holders of the admission lock add.
         refusal = self._refusal(request, left)
         held = None if refusal is not None else await self._accepted(request)
+        if isinstance(held, Report):
+            return Run(request, _again(held, request)), False
         if held is not None:
             run = Run(request, held=held)
             self.enqueue(run)
@@ -205,22 +207,27 @@ class Runner:
             return error
         return None
 
-    async def _accepted(self, request: Request) -> Held | None:
+    async def _accepted(self, request: Request) -> Held | Report | None:
         """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
         held = None
         try:
             held = await asyncio.to_thread(self._accept, request)
         finally:
-            if held is None:
+            if not isinstance(held, Held):
                 self.governor.ended(request, None)
         return held
 
-    def _accept(self, request: Request) -> Held | None:
-        """Our claim, once the request is stored; None when somebody has one. The claim comes first, so that nothing that is
-        stored is ever without one."""
+    def _accept(self, request: Request) -> Held | Report | None:
+        """Our claim, once the request is stored; None when somebody has one; the report when the video is there. The claim
+        comes first, so that nothing that is stored is ever without one, and the last look after it: another's run may have
+        ended since the one before, and what it made is not to be deleted."""
         held = self._claims.open(request.name, self.heart.owner)
         if held is not None:
             try:
+                stored = self._store.video(request.name)
+                if stored is not None:
+                    self._claims.end(request.name)
+                    return stored[0]
                 self._store.accept(request)
             except StoreUnavailableError:
                 with suppress(StoreUnavailableError):

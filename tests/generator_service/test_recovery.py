@@ -12,7 +12,7 @@ import pytest
 
 from generator_service import wan
 from generator_service.claims import Claim, Claims
-from generator_service.core import Outcome, Progress, Report, Request, Stage
+from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
 from generator_service.engine import Denoising, Engine
 from generator_service.lease import Lease
 from generator_service.objects import LifeLine, LocalObjects, StoreUnavailableError
@@ -132,6 +132,37 @@ async def test_a_follower_here_of_a_run_there_sees_it_move_and_end(begin: Begin,
     assert await ended(watched) == await ended(run)
     assert second.active(request.name) is None
     assert (await second.submit(request))[0].report is not None
+
+
+class Late(Store):
+    """Calls ``then`` once, between its first look for a finished video and the answer."""
+
+    then: Callable[[], None] | None = None
+
+    def video(self, name: str) -> tuple[Report, bytes] | None:
+        found = super().video(name)
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return found
+
+
+async def test_a_video_that_is_finished_elsewhere_while_it_is_asked_for_here_is_returned_and_kept(
+    begin: Begin, store: Store, tiny: Tiny
+) -> None:
+    late = Late(store.objects)
+    first, second, request = await begin(), await begin(over=late), tiny()
+    run, _ = await first.submit(request)
+    loop = asyncio.get_running_loop()
+    late.then = lambda: asyncio.run_coroutine_threadsafe(run.wait(), loop).result(10) and None
+    again, attached = await second.submit(request)
+    assert not attached
+    assert again.report is not None
+    assert (again.report.reuse, again.report.video) == (Reuse.VIDEO, (await ended(run)).video)
+    record = store.record(request.name)
+    assert record is not None
+    assert record.report == run.report
+    assert Claims(store.objects).read(request.name) is None
 
 
 async def test_a_cancel_here_reaches_the_run_there(begin: Begin, store: Store, tiny: Tiny) -> None:
