@@ -71,7 +71,7 @@ class Recovery:
         if run is not None:
             return run
         record = await asyncio.to_thread(self._unfinished, name)
-        if record is None:
+        if record is None or self._stopped.is_set():
             return None
         request, held = record
         run = self._runner.runs[name] = Run(request)
@@ -79,14 +79,15 @@ class Recovery:
         return run
 
     async def cancel(self, name: str) -> Run | None:
-        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none."""
+        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none.
+
+        The wish comes first, so that a run which nobody could make may still be taken, to be ended.
+        """
+        held = await asyncio.to_thread(self._claims.read, name)
+        if held is not None:
+            await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
         async with self._runner.admission:
-            run = await self.attach(name)
-        if run is not None and run.held is None:
-            held = await asyncio.to_thread(self._claims.read, name)
-            if held is not None:
-                await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
-        return run
+            return await self.attach(name)
 
     def heed(self, names: list[str]) -> None:
         """Somebody wants these stopped."""
@@ -212,10 +213,12 @@ class Recovery:
                 log.error("the request of %s cannot be read, so nobody can make it", name)
             self._claims.bury(name, held, me)
             return None
-        if record.request.take.tier not in self._runner.engines or self._runner.full or self._runner.stopping:
+        # Its end needs neither an engine nor a place in line.
+        cancelled = self._claims.is_cancelled(name, held.claim.run)
+        makeable = record.request.take.tier in self._runner.engines and not self._runner.full
+        if self._runner.stopping or not (makeable or cancelled):
             return None
         made = self._store.made(record.request)
-        cancelled = self._claims.is_cancelled(name, held.claim.run)
         try:
             held = self._claims.change(name, held, held.claim.taken(me, made.mark))
         except ClaimLostError:

@@ -331,6 +331,39 @@ async def test_who_clears_up_after_the_dead_leaves_the_run_that_was_accepted_mea
     lease.release()
 
 
+async def test_a_run_of_a_tier_that_is_off_is_cancelled(begin: Begin, store: Store, tiny: Tiny) -> None:
+    request = tiny(tier="off")
+    Claims(store.objects).open(request.name, "")
+    store.accept(request)
+    runner = await begin()
+    await asyncio.sleep(LEASE_S)  # nobody takes it before somebody wants it stopped
+    assert store.record(request.name) is not None
+    await asyncio.wait_for(runner.cancel(request.name), 10)
+    report = await reported(store, request.name)
+    assert (report.outcome, report.execution, report.prompt_tokens) == (Outcome.CANCELLED, request.take.execution, 0)
+    assert Claims(store.objects).read(request.name) is None
+    assert Claims(store.objects).cancels() == []
+
+
+async def test_a_run_that_waits_behind_a_full_queue_is_cancelled(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner = await begin(queue=1, with_engine=gated)
+    first, _ = await runner.submit(tiny(steps=LONG))
+    await asyncio.to_thread(gated.there.wait)
+    second, _ = await runner.submit(tiny(seed=2))
+    assert runner.full
+    request = tiny(seed=3)
+    Claims(store.objects).open(request.name, "")
+    store.accept(request)
+    await asyncio.wait_for(runner.cancel(request.name), 10)
+    assert (await reported(store, request.name)).outcome is Outcome.CANCELLED
+    gated.go.set()
+    await runner.cancel(first.name)
+    assert (await ended(second)).outcome is Outcome.DONE
+
+
 async def test_three_owners_that_die_without_progress_poison_the_run(begin: Begin, store: Store, tiny: Tiny) -> None:
     request, claims = tiny(), Claims(store.objects)
     held = claims.open(request.name, "dead 0")
