@@ -21,7 +21,7 @@ SEED = random.SystemRandom().randrange(1 << 32)
 @pytest.fixture
 def chance() -> random.Random:
     """Other moments to strike at every time; pytest shows the seed of those that found something."""
-    print(f"seed {SEED}")  # noqa: T201 - shown only when the test fails
+    print(f"seed {SEED}")
     return random.Random(SEED)
 
 
