@@ -150,6 +150,8 @@ class Recovery:
 
     async def _scan(self) -> None:
         names, alive, wishes = await asyncio.to_thread(self._look)
+        # What we claimed and do not make (its report could not be made, say) is nobody else's to take while we live.
+        alive.discard(self._runner.heart.owner)
         self._owners = {name: owner for name, owner in self._owners.items() if name in names}
         for name in names:
             run = self._runner.runs.get(name)

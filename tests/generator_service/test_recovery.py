@@ -364,6 +364,32 @@ async def test_a_run_that_waits_behind_a_full_queue_is_cancelled(
     assert (await ended(second)).outcome is Outcome.DONE
 
 
+class Speechless(Engine):
+    """A device that cannot be asked for its memory a few times, so that no report can be made: neither of a video nor of the
+    failure that this is, by two attempts."""
+
+    silent = 4
+
+    def peak_bytes(self) -> int:
+        if self.silent:
+            self.silent -= 1
+            raise RuntimeError("the device does not answer")
+        return super().peak_bytes()
+
+
+async def test_a_run_whose_report_cannot_be_made_is_taken_up_again_by_the_same_generator(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    speechless = Speechless(engine.parts)
+    runner, request = await begin(with_engine=speechless), tiny()
+    run, _ = await runner.submit(request)
+    assert await run.wait() is None
+    assert Claims(store.objects).read(request.name) is not None
+    report = await reported(store, request.name)
+    assert (report.outcome, report.denoise_steps) == (Outcome.DONE, request.take.steps)
+    assert (report.attempts, speechless.silent) == (3, 0)
+
+
 async def test_three_owners_that_die_without_progress_poison_the_run(begin: Begin, store: Store, tiny: Tiny) -> None:
     request, claims = tiny(), Claims(store.objects)
     held = claims.open(request.name, "dead 0")
