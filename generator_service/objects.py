@@ -71,6 +71,14 @@ class Objects:
         with _errors():
             return int(obstore.head(self._store, path)["last_modified"].timestamp() * 1000)
 
+    def size(self, path: str) -> int | None:
+        """Length in bytes, without the bytes; None where nothing is."""
+        with _errors():
+            try:
+                return int(obstore.head(self._store, path)["size"])
+            except (FileNotFoundError, NotFoundError):
+                return None
+
     def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
         """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""
         with _errors():

@@ -41,7 +41,8 @@ class Found:
 
 
 class Recovery:
-    """Belongs to the event loop; its methods that block run in threads, one at a time under the admission lock."""
+    """Belongs to the event loop; its methods that block run in threads. Of those that take a run or attach to it, one at a time
+    under the admission lock; looks for the dead, wishes and watching go on beside them."""
 
     def __init__(self, runner: Runner, store: Store, *, ttl: float, clock: Clock = time.monotonic) -> None:
         self._runner, self._store = runner, store

@@ -167,22 +167,27 @@ class Runner:
 
     async def _submit(self, request: Request, left: float | None) -> tuple[Run, bool]:
         while True:
-            async with self.admission:
-                run = self.runs.get(request.name)
-                if run is None:
-                    opened = await self._open(request, left)
-                    if opened is not None:
-                        return opened
-                elif not run.cancelling:
-                    return run, True
-            if run is not None:
+            run = self.runs.get(request.name)
+            if run is None:
+                opened = await self._begin(request, left)
+                if opened is not None:
+                    return opened
+            elif not run.cancelling:
+                return run, True
+            else:
                 await run.wait()
+
+    async def _begin(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
+        """None when there is a run by now, or when one ended elsewhere in this moment. Nobody waits for another's look at the
+        store: it is the one after the claim that counts, see `_accept`."""
+        stored = await asyncio.to_thread(self._store.finished, request.name)
+        if stored is not None:
+            return Run(request, _again(stored, request)), False
+        async with self.admission:
+            return None if request.name in self.runs else await self._open(request, left)
 
     async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
         """None when it ended elsewhere in this moment."""
-        stored = await asyncio.to_thread(self._store.video, request.name)
-        if stored is not None:
-            return Run(request, _again(stored[0], request)), False
         if self.stopping:
             raise StoppingError
         # Looked at before the request is stored: only holders of the admission lock add.
@@ -224,10 +229,10 @@ class Runner:
         held = self._claims.open(request.name, self.heart.owner)
         if held is not None:
             try:
-                stored = self._store.video(request.name)
+                stored = self._store.finished(request.name)
                 if stored is not None:
                     self._claims.end(request.name)
-                    return stored[0]
+                    return stored
                 self._store.accept(request)
             except StoreUnavailableError:
                 with suppress(StoreUnavailableError):

@@ -139,8 +139,8 @@ class Late(Store):
 
     then: Callable[[], None] | None = None
 
-    def video(self, name: str) -> tuple[Report, bytes] | None:
-        found = super().video(name)
+    def finished(self, name: str) -> Report | None:
+        found = super().finished(name)
         then, self.then = self.then, None
         if then is not None:
             then()
