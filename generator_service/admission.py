@@ -1,6 +1,6 @@
 """May this request run here and now? Asked before it is stored, so that what cannot end well costs nothing.
 
-In this order: the tier's breaker, memory, the deadline. No torch, no thread of its own; belongs to the event loop.
+In this order: memory, the deadline, the tier's breaker. No torch, no thread of its own; belongs to the event loop.
 """
 
 from __future__ import annotations

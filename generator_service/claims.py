@@ -107,6 +107,28 @@ class Claims:
         """After the report."""
         self._objects.delete(_path(name), _cancel(name))
 
+    def bury(self, name: str, held: Held, owner: str) -> bool:
+        """Ends a claim that is not ours to make: only when it is still ``held``, so that a later run of ``name`` keeps its own.
+
+        It is ours for a moment before it goes: nobody opens a new one there or takes this one, and whoever finds us dead does
+        the same again.
+        """
+        try:
+            self.change(name, held, dataclasses.replace(held.claim, owner=owner, begun=False))
+        except ClaimLostError:
+            return False
+        self.end(name)
+        return True
+
+    def forget_wish(self, name: str) -> None:
+        """The wish came too late for its run; a claim on ``name`` by now is a later run's, and so may its wish be."""
+        found, held = self._objects.get(_cancel(name)), self.read(name)
+        if found is None or (held is not None and held.claim.run.encode() == found.data):
+            return
+        # A wish for a later run may have taken this one's place since.
+        if self._objects.swap(_cancel(name), found.tag, b"", sync=False) is not None:
+            self._objects.delete(_cancel(name))
+
     def names(self) -> list[str]:
         """Videos whose runs have not ended, those that waited longest first."""
         return [f"videos/{path.removeprefix('runs/')}" for path in self._objects.oldest_first("runs/")]

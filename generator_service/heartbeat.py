@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 # Beats in the time of a lease: a few may fail before it runs out.
 BEATS = 5
+# A store that does not answer within this part of a lease's time is asked again.
+PARTS = 4
 
 
 class Heartbeat:
@@ -30,7 +32,9 @@ class Heartbeat:
         cancels: Callable[[list[str]], None],
         clock: Clock = time.monotonic,
     ) -> None:
-        self._objects, self._claims = objects, Claims(objects)
+        # A beat that hangs must not cost the lease: a few of them fit into its time.
+        self._objects = objects.within(ttl / PARTS)
+        self._claims = Claims(self._objects)
         self._ttl, self._clock = ttl, clock
         self._lost, self._cancels = lost, cancels
         self._lease: Lease | None = None

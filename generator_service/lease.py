@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ import pydantic
 from generator_service.core import Progress
 from generator_service.objects import Objects
 
+BROKEN = b"broken"
 Clock = Callable[[], float]
 Where = Mapping[str, Progress]
 WHERE = pydantic.TypeAdapter(dict[str, Progress])
@@ -54,11 +56,10 @@ class Lease:
         self._objects, self._ttl, self._clock = objects, ttl, clock
         self._path = f"generators/{self.name}"
         self._beat = 0
-        self._last = self._note({})
         self._life = objects.alive(self.name)
         begun = clock()
         try:
-            self._tag = objects.create(self._path, self._last, sync=False) or ""
+            self._tag = objects.create(self._path, self._note({}), sync=False) or ""
         except BaseException:
             self._let_go()
             raise
@@ -73,13 +74,14 @@ class Lease:
         """Raises `LeaseLostError`, and `StoreUnavailableError`, after which the lease may still be held."""
         begun = self._clock()
         self._beat += 1
-        before, self._last = self._last, self._note(where)
-        tag = self._objects.swap(self._path, self._tag, self._last, sync=False)
+        note = self._note(where)
+        tag = self._objects.swap(self._path, self._tag, note, sync=False)
         if tag is None:
-            # The renewal before this one may have been made though its answer was lost on the way.
+            # Any renewal since the last answer may have been made though its own was lost on the way. The name is ours alone,
+            # so what is there is ours, unless it says that it was broken.
             found = self._objects.get(self._path)
-            if found is not None and found.data == before:
-                tag = self._objects.swap(self._path, found.tag, self._last, sync=False)
+            if found is not None and found.data != BROKEN:
+                tag = self._objects.swap(self._path, found.tag, note, sync=False)
         if tag is None:
             raise LeaseLostError(self.name)
         self._tag, self._renewed = tag, begun
@@ -117,31 +119,35 @@ class Seen:
 
 
 class Watcher:
-    """One watcher's view of the others. Belongs to one thread at a time."""
+    """One watcher's view of the others. Safe to call from several threads: who looks forgets while others remember."""
 
     def __init__(self, objects: Objects, *, ttl: float, clock: Clock = time.monotonic) -> None:
         self._objects, self._ttl, self._clock = objects, ttl, clock
         self._seen: dict[str, Seen] = {}
+        self._remembering = threading.Lock()
 
     def look(self) -> set[str]:
         """Names of the generators with a lease; those gone are forgotten. For `alive` to be asked often enough."""
         names = {path.removeprefix("generators/") for path in self._objects.paths("generators/")}
-        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+        with self._remembering:
+            self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         return names
 
     def alive(self, name: str) -> bool:
         """False once the lease is gone or ours to break, and broken. Raises `StoreUnavailableError`."""
         found = self._objects.get(f"generators/{name}")
         if found is None:
-            self._seen.pop(name, None)
+            with self._remembering:
+                self._seen.pop(name, None)
             return False
-        seen = self._seen.get(name)
-        if seen is None or seen.tag != found.tag:
-            seen = self._seen[name] = Seen(tag=found.tag, since=self._clock(), note=_read(found.data))
+        with self._remembering:
+            seen = self._seen.get(name)
+            if seen is None or seen.tag != found.tag:
+                seen = self._seen[name] = Seen(tag=found.tag, since=self._clock(), note=_read(found.data))
         if not self._expired(name, seen):
             return True
         # Not deleted unchanged: the owner must not be renewing it in this moment.
-        if self._objects.swap(f"generators/{name}", found.tag, b"broken") is None:
+        if self._objects.swap(f"generators/{name}", found.tag, BROKEN) is None:
             return True
         self._objects.delete(f"generators/{name}")
         return False

@@ -41,7 +41,8 @@ class Found:
 
 
 class Recovery:
-    """Belongs to the event loop; its methods that block run in threads, one at a time under the admission lock."""
+    """Belongs to the event loop; its methods that block run in threads. Of those that take a run or attach to it, one at a time
+    under the admission lock; looks for the dead, wishes and watching go on beside them."""
 
     def __init__(self, runner: Runner, store: Store, *, ttl: float, clock: Clock = time.monotonic) -> None:
         self._runner, self._store = runner, store
@@ -51,6 +52,7 @@ class Recovery:
         self._owners: dict[str, str] = {}
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heeding: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         self._spawn(self._main())
@@ -58,6 +60,9 @@ class Recovery:
 
     async def stop(self) -> None:
         self._stopped.set()
+        # They wait for runs that end only after this; the wishes are stored, for who takes those runs up.
+        for task in self._heeding:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def attach(self, name: str) -> Run | None:
@@ -67,7 +72,7 @@ class Recovery:
         if run is not None:
             return run
         record = await asyncio.to_thread(self._unfinished, name)
-        if record is None:
+        if record is None or self._stopped.is_set():
             return None
         request, held = record
         run = self._runner.runs[name] = Run(request)
@@ -75,21 +80,26 @@ class Recovery:
         return run
 
     async def cancel(self, name: str) -> Run | None:
-        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none."""
+        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none.
+
+        The wish comes first, so that a run which nobody could make may still be taken, to be ended.
+        """
+        held = await asyncio.to_thread(self._claims.read, name)
+        if held is not None:
+            await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
         async with self._runner.admission:
-            run = await self.attach(name)
-        if run is not None and run.held is None:
-            held = await asyncio.to_thread(self._claims.read, name)
-            if held is not None:
-                await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
-        return run
+            return await self.attach(name)
 
     def heed(self, names: list[str]) -> None:
         """Somebody wants these stopped."""
+        if self._stopped.is_set():
+            return
         for name in names:
             run = self._runner.runs.get(name)
             if run is not None and run.held is not None and not run.cancelling:
-                self._spawn(self._cancel(name, run.held.claim.run))
+                task = self._spawn(self._cancel(name, run.held.claim.run))
+                self._heeding.add(task)
+                task.add_done_callback(self._heeding.discard)
 
     def where(self, name: str) -> Progress:
         """Of an unfinished run that is not ours. Blocks."""
@@ -141,6 +151,8 @@ class Recovery:
 
     async def _scan(self) -> None:
         names, alive, wishes = await asyncio.to_thread(self._look)
+        # What we claimed and do not make (its report could not be made, say) is nobody else's to take while we live.
+        alive.discard(self._runner.heart.owner)
         self._owners = {name: owner for name, owner in self._owners.items() if name in names}
         for name in names:
             run = self._runner.runs.get(name)
@@ -151,7 +163,7 @@ class Recovery:
             async with self._runner.admission:
                 await self._consider(name)
         for name in wishes.difference(names):
-            await asyncio.to_thread(self._claims.end, name)
+            await asyncio.to_thread(self._claims.forget_wish, name)
 
     def _look(self) -> tuple[list[str], set[str], set[str]]:
         """Unfinished runs, living owners of those that were seen before, and wishes to cancel, which are read first: a wish
@@ -202,12 +214,14 @@ class Recovery:
             # It died between its report and the end of its claim, or before it had accepted anything.
             if record is None and self._store.objects.get(f"{name}/request.json") is not None:
                 log.error("the request of %s cannot be read, so nobody can make it", name)
-            self._claims.end(name)
+            self._claims.bury(name, held, me)
             return None
-        if record.request.take.tier not in self._runner.engines or self._runner.full or self._runner.stopping:
+        # Its end needs neither an engine nor a place in line.
+        cancelled = self._claims.is_cancelled(name, held.claim.run)
+        makeable = record.request.take.tier in self._runner.engines and not self._runner.full
+        if self._runner.stopping or not (makeable or cancelled):
             return None
         made = self._store.made(record.request)
-        cancelled = self._claims.is_cancelled(name, held.claim.run)
         try:
             held = self._claims.change(name, held, held.claim.taken(me, made.mark))
         except ClaimLostError:
@@ -240,10 +254,11 @@ class Recovery:
                 log.warning("%s cannot be watched: %s", run.name, error)
             await self._pause(min(self._every, MOST_BETWEEN_LOOKS_S))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _denoised(where: Progress, steps: int) -> int:

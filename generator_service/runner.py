@@ -136,8 +136,8 @@ class Runner:
         return await asyncio.shield(opening)
 
     async def cancel(self, name: str) -> None:
-        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. Raises
-        `StoreUnavailableError`."""
+        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. While the
+        service stops, the wish is stored for who takes the run up. Raises `StoreUnavailableError`."""
         run = self.runs.get(name)
         if run is None or run.held is None:
             run = await self._recovery.cancel(name)
@@ -145,7 +145,9 @@ class Runner:
             return
         if run.held is not None:
             run.cancelling = True
-            if self._stepper.withdraw(run):
+            if self.stopping:
+                await asyncio.to_thread(self._claims.ask_to_cancel, name, run.held.claim.run)
+            elif self._stepper.withdraw(run):
                 self.finisher.close(run, Outcome.CANCELLED)
         await run.wait()
 
@@ -188,29 +190,38 @@ class Runner:
 
     async def _submit(self, request: Request, left: float | None) -> tuple[Run, bool]:
         while True:
-            async with self.admission:
-                run = self.runs.get(request.name)
-                if run is None:
-                    opened = await self._open(request, left)
-                    if opened is not None:
-                        return opened
-                elif not run.cancelling:
-                    return run, True
-            if run is not None:
+            run = self.runs.get(request.name)
+            if run is None:
+                opened = await self._begin(request, left)
+                if opened is not None:
+                    return opened
+            elif not run.cancelling:
+                return run, True
+            else:
                 await run.wait()
+
+    async def _begin(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
+        """None when there is a run by now, or when one ended elsewhere in this moment. Nobody waits for another's look at the
+        store: it is the one after the claim that counts, see `_accept`."""
+        stored = await asyncio.to_thread(self._store.finished, request.name)
+        if stored is not None:
+            again = _again(stored, request)
+            self.metrics.ended(request.take.tier, again)
+            return Run(request, again), False
+        async with self.admission:
+            return None if request.name in self.runs else await self._open(request, left)
 
     async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
         """None when it ended elsewhere in this moment."""
-        stored = await asyncio.to_thread(self._store.video, request.name)
-        if stored is not None:
-            again = _again(stored[0], request)
-            self.metrics.ended(request.take.tier, again)
-            return Run(request, again), False
         if self.stopping:
             raise StoppingError
         # Looked at before the request is stored: only holders of the admission lock add.
         refusal = self._refusal(request, left)
         held = None if refusal is not None else await self._accepted(request)
+        if isinstance(held, Report):
+            again = _again(held, request)
+            self.metrics.ended(request.take.tier, again)
+            return Run(request, again), False
         if held is not None:
             run = Run(request, held=held)
             self.enqueue(run)
@@ -229,22 +240,27 @@ class Runner:
             return error
         return None
 
-    async def _accepted(self, request: Request) -> Held | None:
+    async def _accepted(self, request: Request) -> Held | Report | None:
         """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
         held = None
         try:
             held = await asyncio.to_thread(self._accept, request)
         finally:
-            if held is None:
+            if not isinstance(held, Held):
                 self.governor.ended(request, None)
         return held
 
-    def _accept(self, request: Request) -> Held | None:
-        """Our claim, once the request is stored; None when somebody has one. The claim comes first, so that nothing that is
-        stored is ever without one."""
+    def _accept(self, request: Request) -> Held | Report | None:
+        """Our claim, once the request is stored; None when somebody has one; the report when the video is there. The claim
+        comes first, so that nothing that is stored is ever without one, and the last look after it: another's run may have
+        ended since the one before, and what it made is not to be deleted."""
         held = self._claims.open(request.name, self.heart.owner)
         if held is not None:
             try:
+                stored = self._store.finished(request.name)
+                if stored is not None:
+                    self._claims.end(request.name)
+                    return stored
                 self._store.accept(request)
             except StoreUnavailableError:
                 with suppress(StoreUnavailableError):
@@ -309,6 +325,8 @@ class Runner:
         for run in list(self.runs.values()):
             if run.held is not None and self.heart.holds(run.held):
                 with suppress(StoreUnavailableError, ClaimLostError):
+                    if run.cancelling:
+                        self._claims.ask_to_cancel(run.name, run.held.claim.run)
                     self._claims.give_back(run.name, run.held)
         self.heart.stop()
 

@@ -85,14 +85,25 @@ class Store:
         accepted = self.objects.changed_ms(f"{name}/request.json")
         return Record(request=request, report=self._report(name), accepted_ms=accepted)
 
+    def finished(self, name: str) -> Report | None:
+        """The report of a finished video whose file has the right length; its bytes are looked at by `video`, and only when
+        somebody wants them."""
+        report = self._report(name)
+        if report is None or report.video is None:
+            return None
+        return report if self.objects.size(f"{name}/video.mp4") == report.video.size else None
+
     def video(self, name: str) -> tuple[Report, bytes] | None:
         """The finished video with its report; None when there is none, or when its bytes are not the ones that were
-        stored.
+        stored: those are deleted, so that who asks for it again is not told that it is there.
         """
         report = self._report(name)
         if report is None or report.video is None:
             return None
         data = self._verified(f"{name}/video.mp4", report.video)
+        # A new run may be storing another in this moment; then the report is gone, or another's.
+        if data is None and self._report(name) == report:
+            self.objects.delete(f"{name}/video.mp4")
         return None if data is None else (report, data)
 
     def put_video(self, name: str, data: bytes, report: Report) -> None:

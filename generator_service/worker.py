@@ -201,9 +201,9 @@ class Worker:
         return Work(run, self.engines[run.request.take.tier], self._store, self._keeper, self._pace)
 
     def report(self, run: Run, outcome: Outcome, **more: Any) -> Report:
-        """The terminal record of ``run``."""
+        """The terminal record of ``run``. Of a tier that is not loaded here it says nothing that only its engine knows."""
         take, tally = run.request.take, run.tally
-        engine = self.engines[take.tier]
+        engine = self.engines.get(take.tier)
         return Report(
             outcome=outcome,
             run=run.held.claim.run if run.held else "",
@@ -215,14 +215,14 @@ class Worker:
             lost_steps=tally.lost_steps,
             restarted=tally.restarted,
             attempts=tally.attempts,
-            peak_bytes=engine.peak_bytes(),
+            peak_bytes=engine.peak_bytes() if engine else 0,
             device_ms={stage: ns // 1_000_000 for stage, ns in tally.device_ns.items()},
             expert_ms={expert: ns // 1_000_000 for expert, ns in tally.expert_ns.items()},
-            prompt_tokens=engine.tokens(take.prompt),
-            negative_prompt_tokens=engine.tokens(take.negative_prompt),
-            model=engine.parts.weights,
-            execution=engine.execution,
-            versions=engine.parts.versions,
+            prompt_tokens=engine.tokens(take.prompt) if engine else 0,
+            negative_prompt_tokens=engine.tokens(take.negative_prompt) if engine else 0,
+            model=engine.parts.weights if engine else "",
+            execution=engine.execution if engine else take.execution,
+            versions=engine.parts.versions if engine else {},
             started_ms=tally.started_ms,
             ended_ms=now_ms(),
             **more,

@@ -70,3 +70,27 @@ def test_a_wish_to_cancel_is_for_one_run_and_goes_with_it(claims: Claims) -> Non
     assert claims.cancels() == []
     claims.ask_to_cancel(NAME, held.claim.run)
     assert claims.cancels() == [], "a wish that comes too late is not kept"
+
+
+def test_a_wish_that_is_forgotten_takes_no_claim_with_it(claims: Claims) -> None:
+    held = claims.open(NAME, "a")
+    assert held is not None
+    claims.ask_to_cancel(NAME, "an earlier run")
+    claims.forget_wish(NAME)
+    assert claims.cancels() == []
+    assert claims.read(NAME) == held
+    claims.ask_to_cancel(NAME, held.claim.run)
+    claims.forget_wish(NAME)
+    assert claims.is_cancelled(NAME, held.claim.run), "its run is there, so it is not too late"
+
+
+def test_who_buries_a_claim_leaves_the_one_that_came_after_it(claims: Claims) -> None:
+    old = claims.open(NAME, "dead")
+    assert old is not None
+    claims.end(NAME)
+    new = claims.open(NAME, "a")
+    assert new is not None
+    assert not claims.bury(NAME, old, "b")
+    assert claims.read(NAME) == new
+    assert claims.bury(NAME, new, "b")
+    assert claims.read(NAME) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,8 @@ from generator_service.claims import Claims
 from generator_service.core import Progress, Stage
 from generator_service.heartbeat import Heartbeat
 from generator_service.lease import Watcher
-from generator_service.objects import LocalObjects, StoreUnavailableError
+from generator_service.objects import LocalObjects, Objects, StoreUnavailableError, open_objects
+from tests.generator_service.bucket import KEYS
 from tests.generator_service.panic import Panic
 
 TTL = 0.5
@@ -152,3 +155,36 @@ def test_wishes_to_cancel_are_passed_on(heart: Heartbeat, objects: Flaky, heard:
     assert held is not None
     claims.ask_to_cancel(name, held.claim.run)
     until(lambda: name in heard.cancels)
+
+
+@pytest.fixture
+def silent() -> Iterator[Objects]:
+    """A bucket that takes connections and never answers."""
+    kept: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(server.accept()[0])
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        port = server.getsockname()[1]
+        yield open_objects("s3://bucket/prefix", {**KEYS, "aws_endpoint": f"http://127.0.0.1:{port}"})
+        server.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+    for each in kept:
+        each.close()
+
+
+def test_what_a_lease_depends_on_is_given_up_in_a_quarter_of_its_time(silent: Objects, heard: Heard) -> None:
+    ttl = 4.0
+    heart = Heartbeat(silent, ttl=ttl, lost=heard.lost.set, cancels=heard.cancels.extend)
+    begun = time.monotonic()
+    heart.start()
+    took = time.monotonic() - begun
+    heart.stop()
+    assert not heart.sure
+    # It was given time, not refused: a quarter at most, and what a busy machine adds.
+    assert ttl / 10 < took < ttl / 4 + 0.5

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from generator_service.core import Progress, Stage
 from generator_service.lease import Lease, LeaseLostError, Watcher
-from generator_service.objects import LifeLine, LocalObjects, Objects
+from generator_service.objects import LifeLine, LocalObjects, Objects, StoreUnavailableError
 
 TTL = 10.0
 WHERE = {"videos/1": Progress(stage=Stage.DENOISE, step=3, steps=4)}
@@ -151,3 +154,63 @@ def test_on_one_machine_a_closed_life_line_is_death_at_once(tmp_path: Path, cloc
     assert watcher.alive(lease.name), "a life line that is gone altogether says nothing: the lease's time decides"
     clock.now += TTL + 0.1
     assert not watcher.alive(lease.name)
+
+
+class Losing(Distant):
+    """``applied``: swaps are made and their answers lost. ``gone``: they are not made."""
+
+    mode = ""
+
+    def swap(self, path: str, tag: str, data: bytes, *, sync: bool = True) -> str | None:
+        if self.mode == "gone":
+            raise StoreUnavailableError("gone")
+        found = super().swap(path, tag, data, sync=sync)
+        if self.mode == "applied":
+            raise StoreUnavailableError("the answer is lost")
+        return found
+
+
+@pytest.mark.parametrize("modes", [["applied"], ["applied", "gone"], ["gone", "applied", "gone", "applied", "gone"]])
+def test_a_renewal_whose_answer_was_lost_is_not_a_lease_lost_whatever_failed_after_it(
+    tmp_path: Path, clock: Clock, modes: list[str]
+) -> None:
+    objects = Losing(tmp_path / "store")
+    lease = Lease(objects, ttl=TTL, clock=clock)
+    for mode in modes:
+        objects.mode = mode
+        with pytest.raises(StoreUnavailableError):
+            lease.renew({})
+    objects.mode = ""
+    clock.now += TTL
+    lease.renew(WHERE)
+    assert lease.sure
+
+
+def test_a_lease_that_was_broken_is_lost_though_it_is_not_deleted_yet(objects: Objects, clock: Clock) -> None:
+    lease = Lease(objects, ttl=TTL, clock=clock)
+    found = objects.get(f"generators/{lease.name}")
+    assert found is not None
+    assert objects.swap(f"generators/{lease.name}", found.tag, b"broken") is not None
+    with pytest.raises(LeaseLostError):
+        lease.renew({})
+
+
+def test_one_thread_looks_while_others_ask_who_is_alive(objects: Objects, clock: Clock) -> None:
+    """Forgetting walks over what others add to in that moment."""
+
+    class Slow(dict[str, object]):
+        def items(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
+            for item in super().items():
+                asked.submit(watcher.alive, leases[-1].name)
+                time.sleep(0.05)
+                yield item
+
+    leases = [Lease(objects, ttl=TTL, clock=clock) for _ in range(3)]
+    watcher = Watcher(objects, ttl=TTL, clock=clock)
+    for lease in leases[:2]:
+        watcher.alive(lease.name)
+    watcher._seen = Slow(watcher._seen)  # type: ignore[assignment]
+    with ThreadPoolExecutor(2) as asked:
+        assert watcher.look() == {lease.name for lease in leases}
+    clock.now += TTL + 0.1
+    assert not watcher.alive(leases[-1].name), "what was asked meanwhile is remembered"

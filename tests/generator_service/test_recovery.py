@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from generator_service import wan
 from generator_service.claims import Claim, Claims
-from generator_service.core import Outcome, Progress, Report, Request, Stage
+from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
 from generator_service.engine import Denoising, Engine
+from generator_service.lease import Lease
 from generator_service.objects import LifeLine, LocalObjects, StoreUnavailableError
 from generator_service.run import Run
 from generator_service.runner import Runner
@@ -82,6 +85,15 @@ async def ended(run: Run) -> Report:
     return report
 
 
+async def reported(store: Store, name: str) -> Report:
+    for _ in range(1000):
+        record = store.record(name)
+        if record is not None and record.report is not None:
+            return record.report
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not end")
+
+
 async def appears(runner: Runner, name: str) -> Run:
     for _ in range(1000):
         run = runner.active(name)
@@ -122,6 +134,37 @@ async def test_a_follower_here_of_a_run_there_sees_it_move_and_end(begin: Begin,
     assert (await second.submit(request))[0].report is not None
 
 
+class Late(Store):
+    """Calls ``then`` once, between its first look for a finished video and the answer."""
+
+    then: Callable[[], None] | None = None
+
+    def finished(self, name: str) -> Report | None:
+        found = super().finished(name)
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return found
+
+
+async def test_a_video_that_is_finished_elsewhere_while_it_is_asked_for_here_is_returned_and_kept(
+    begin: Begin, store: Store, tiny: Tiny
+) -> None:
+    late = Late(store.objects)
+    first, second, request = await begin(), await begin(over=late), tiny()
+    run, _ = await first.submit(request)
+    loop = asyncio.get_running_loop()
+    late.then = lambda: asyncio.run_coroutine_threadsafe(run.wait(), loop).result(10) and None
+    again, attached = await second.submit(request)
+    assert not attached
+    assert again.report is not None
+    assert (again.report.reuse, again.report.video) == (Reuse.VIDEO, (await ended(run)).video)
+    record = store.record(request.name)
+    assert record is not None
+    assert record.report == run.report
+    assert Claims(store.objects).read(request.name) is None
+
+
 async def test_a_cancel_here_reaches_the_run_there(begin: Begin, store: Store, tiny: Tiny) -> None:
     first, second, request = await begin(), await begin(), tiny(steps=LONG)
     run, _ = await first.submit(request)
@@ -136,6 +179,66 @@ async def test_a_cancel_here_reaches_the_run_there(begin: Begin, store: Store, t
     assert not again.cancelling
     assert not list(store.objects.paths("cancels/"))
     await first.cancel(again.name)
+
+
+class Gated(Engine):
+    """Before step ``at`` it says that it is there, and waits for ``go``."""
+
+    at = 3
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def step(self, state: Denoising) -> None:
+        if state.index == self.at:
+            self.there.set()
+            self.go.wait(30)
+        super().step(state)
+
+
+async def test_stopping_does_not_wait_for_the_cancel_of_another_generator_and_the_next_one_hears_it(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner, request = await begin(with_engine=gated), tiny(steps=LONG)
+    run, _ = await runner.submit(request)
+    await asyncio.to_thread(gated.there.wait)
+    assert run.held is not None
+    await asyncio.to_thread(Claims(store.objects).ask_to_cancel, run.name, run.held.claim.run)
+    for _ in range(1000):
+        if run.cancelling:
+            break
+        await asyncio.sleep(0.01)
+    assert run.cancelling
+    stopping = asyncio.ensure_future(runner.stop())
+    await asyncio.sleep(0.1)
+    gated.go.set()
+    await asyncio.wait_for(stopping, 10)
+    assert await run.wait() is None
+    await begin()
+    assert (await reported(store, request.name)).outcome is Outcome.CANCELLED
+
+
+async def test_who_cancels_while_the_service_stops_is_heard_by_who_takes_the_run_up(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner = await begin(with_engine=gated)
+    first, _ = await runner.submit(tiny(steps=LONG))
+    waiting, _ = await runner.submit(tiny(seed=2))
+    await asyncio.to_thread(gated.there.wait)
+    stopping = asyncio.ensure_future(runner.stop())
+    await asyncio.sleep(0)
+    cancels = [asyncio.ensure_future(runner.cancel(run.name)) for run in (first, waiting)]
+    await asyncio.sleep(0.1)
+    assert not any(cancel.done() for cancel in cancels)
+    gated.go.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(stopping, *cancels)
+    await begin()
+    for run in (first, waiting):
+        assert (await reported(store, run.name)).outcome is Outcome.CANCELLED
 
 
 async def test_a_cancel_of_a_run_whose_owner_is_dead_is_heard_by_who_takes_it_over(
@@ -156,6 +259,135 @@ async def test_a_cancel_of_a_run_whose_owner_is_dead_is_heard_by_who_takes_it_ov
         await asyncio.sleep(0.01)
     else:
         raise AssertionError("it was not cancelled")
+
+
+class Between(Bucket):
+    """Calls ``then`` once, after the object of ``path`` was looked at and before the answer is used."""
+
+    path = ""
+    then: Callable[[], None]
+
+    def get(self, path: str) -> object:  # type: ignore[override]
+        found = super().get(path)
+        self._maybe(path)
+        return found
+
+    def oldest_first(self, prefix: str) -> list[str]:
+        found = super().oldest_first(prefix)
+        self._maybe(prefix)
+        return found
+
+    def _maybe(self, path: str) -> None:
+        if path == self.path:
+            self.path = ""
+            self.then()
+
+
+async def test_a_scan_that_forgets_a_late_wish_leaves_the_run_that_was_accepted_meanwhile(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
+    between = Between(tmp_path / "store")
+    claims, name = Claims(between), tiny().name
+    between.put(f"cancels/{name.removeprefix('videos/')}", b"a run that has just ended")
+    lease = Lease(between, ttl=60.0)
+    between.then = lambda: claims.open(name, lease.name)  # type: ignore[assignment,return-value]
+    between.path = "runs/"
+    await begin(over=Store(between))
+    for _ in range(500):
+        if not claims.cancels():
+            break
+        await asyncio.sleep(0.01)
+    assert claims.cancels() == []
+    found = claims.read(name)
+    assert found is not None
+    assert found.claim.owner == lease.name
+    lease.release()
+
+
+async def test_who_clears_up_after_the_dead_leaves_the_run_that_was_accepted_meanwhile(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
+    between = Between(tmp_path / "store")
+    store, claims, request = Store(between), Claims(between), tiny()
+    assert claims.open(request.name, "dead") is not None
+    store.accept(request)
+    store.put_report(request.name, Report(outcome=Outcome.CANCELLED))
+    lease = Lease(between, ttl=60.0)
+    seen = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def another() -> None:
+        claims.end(request.name)
+        claims.open(request.name, lease.name)
+        loop.call_soon_threadsafe(seen.set)
+
+    between.then, between.path = another, f"{request.name}/report.json"  # type: ignore[method-assign]
+    await begin(over=store)
+    await asyncio.wait_for(seen.wait(), 10)
+    await asyncio.sleep(LEASE_S)
+    found = claims.read(request.name)
+    assert found is not None
+    assert found.claim.owner == lease.name
+    lease.release()
+
+
+async def test_a_run_of_a_tier_that_is_off_is_cancelled(begin: Begin, store: Store, tiny: Tiny) -> None:
+    request = tiny(tier="off")
+    Claims(store.objects).open(request.name, "")
+    store.accept(request)
+    runner = await begin()
+    await asyncio.sleep(LEASE_S)  # nobody takes it before somebody wants it stopped
+    assert store.record(request.name) is not None
+    await asyncio.wait_for(runner.cancel(request.name), 10)
+    report = await reported(store, request.name)
+    assert (report.outcome, report.execution, report.prompt_tokens) == (Outcome.CANCELLED, request.take.execution, 0)
+    assert Claims(store.objects).read(request.name) is None
+    assert Claims(store.objects).cancels() == []
+
+
+async def test_a_run_that_waits_behind_a_full_queue_is_cancelled(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    gated = Gated(engine.parts)
+    runner = await begin(queue=1, with_engine=gated)
+    first, _ = await runner.submit(tiny(steps=LONG))
+    await asyncio.to_thread(gated.there.wait)
+    second, _ = await runner.submit(tiny(seed=2))
+    assert runner.full
+    request = tiny(seed=3)
+    Claims(store.objects).open(request.name, "")
+    store.accept(request)
+    await asyncio.wait_for(runner.cancel(request.name), 10)
+    assert (await reported(store, request.name)).outcome is Outcome.CANCELLED
+    gated.go.set()
+    await runner.cancel(first.name)
+    assert (await ended(second)).outcome is Outcome.DONE
+
+
+class Speechless(Engine):
+    """A device that cannot be asked for its memory a few times, so that no report can be made: neither of a video nor of the
+    failure that this is, by two attempts."""
+
+    silent = 4
+
+    def peak_bytes(self) -> int:
+        if self.silent:
+            self.silent -= 1
+            raise RuntimeError("the device does not answer")
+        return super().peak_bytes()
+
+
+async def test_a_run_whose_report_cannot_be_made_is_taken_up_again_by_the_same_generator(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    speechless = Speechless(engine.parts)
+    runner, request = await begin(with_engine=speechless), tiny()
+    run, _ = await runner.submit(request)
+    assert await run.wait() is None
+    assert Claims(store.objects).read(request.name) is not None
+    report = await reported(store, request.name)
+    assert (report.outcome, report.denoise_steps) == (Outcome.DONE, request.take.steps)
+    assert (report.attempts, speechless.silent) == (3, 0)
 
 
 async def test_three_owners_that_die_without_progress_poison_the_run(begin: Begin, store: Store, tiny: Tiny) -> None:

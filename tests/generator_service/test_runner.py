@@ -261,6 +261,45 @@ async def test_a_full_queue_says_so_and_stores_nothing(begin: Begin, store: Stor
     assert (await second.wait()) is not None
 
 
+class Meeting(Store):
+    """Each look for a finished video waits for ``looks`` of them, as it may on a bucket that is far away."""
+
+    looks: threading.Barrier | None = None
+
+    def finished(self, name: str) -> Report | None:
+        if self.looks is not None:
+            self.looks.wait(10)
+        return super().finished(name)
+
+
+async def test_who_asks_waits_for_nobody_elses_look_at_the_store(store: Store, engine: Engine, tiny: Tiny) -> None:
+    patient, meeting = Patient(engine.parts), Meeting(store.objects)
+    runner = Runner(meeting, lambda: {"embedded": patient}, queue=8)
+    await runner.start()
+    run, _ = await runner.submit(tiny())
+    meeting.looks = barrier = threading.Barrier(3, action=lambda: setattr(meeting, "looks", None))
+    looking = [asyncio.ensure_future(runner.submit(tiny(seed=seed))) for seed in (1, 2)]
+    assert await asyncio.wait_for(runner.submit(tiny()), 5) == (run, True), "a run in flight needs no look"
+    await asyncio.to_thread(barrier.wait, 5)  # both are there at once
+    assert [attached for _, attached in await asyncio.gather(*looking)] == [False, False]
+    patient.go.set()
+    await runner.stop()
+
+
+async def test_a_video_damaged_at_its_full_length_is_made_again_once_somebody_has_looked_at_it(
+    begin: Begin, store: Store, tiny: Tiny, tmp_path: Path
+) -> None:
+    runner = await begin()
+    first = await finished(runner, tiny())
+    stored = tmp_path / "store" / tiny().name / "video.mp4"
+    data = stored.read_bytes()
+    stored.write_bytes(data[:-3] + b"\0\1\2")
+    assert store.video(tiny().name) is None
+    again = await finished(runner, tiny())
+    assert (again.reuse, again.video) == (Reuse.LATENTS, first.video)
+    assert stored.read_bytes() == data
+
+
 @pytest.mark.parametrize("file", ["video.mp4", "report.json"])
 async def test_a_damaged_video_is_made_again_from_its_latents(
     begin: Begin, tiny: Tiny, tmp_path: Path, file: str
