@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-
-from cachetools import TTLCache
+import time
 
 from reelgate.generator.v1 import generator_pb2
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
@@ -16,6 +15,10 @@ from .generator import Generator
 log = logging.getLogger(__name__)
 KEPT = 1024
 TTL_S = 10.0
+Key = tuple[bytes, str, str]
+"""Settings as bytes, tier, tenant."""
+Known = tuple[float, generator_pb2.EstimateVideoResponse | None]
+"""Until when it holds, on the monotonic clock, and the answer. Looked at by every call, so it is no more than this."""
 
 
 class Estimates:
@@ -24,7 +27,7 @@ class Estimates:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        self._known: TTLCache[bytes, generator_pb2.EstimateVideoResponse | None] = TTLCache(KEPT, TTL_S)
+        self._known: dict[Key, Known] = {}
         self._flights: Flights[generator_pb2.EstimateVideoResponse | None] = Flights()
 
     async def complete(
@@ -33,14 +36,22 @@ class Estimates:
         """Fills the device time into ``cost``, where it can be had."""
         if tier not in self._generator.open_tiers:
             return
+        key = (settings.SerializeToString(), tier, tenant)
+        known = self._known.get(key)
+        if known is None or known[0] < time.monotonic():
+            known = await self._look(key, settings)
+        if (found := known[1]) is not None:
+            cost.device_ms_p50, cost.device_ms_p95 = found.device_ms_p50, found.device_ms_p95
+
+    async def _look(self, key: Key, settings: generator_pb2.VideoSettings) -> Known:
+        _, tier, tenant = key
         wanted = generator_pb2.EstimateVideoRequest(settings=settings, tenant=tenant)
         wanted.settings.tier = tier
-        key = wanted.SerializeToString(deterministic=True)
-        if key not in self._known:
-            self._known[key] = await self._flights.once(key, lambda: self._ask(wanted))
-        found = self._known.get(key)
-        if found is not None:
-            cost.device_ms_p50, cost.device_ms_p95 = found.device_ms_p50, found.device_ms_p95
+        found = await self._flights.once(repr(key).encode(), lambda: self._ask(wanted))
+        if len(self._known) >= KEPT:
+            self._known.clear()  # they are stale in seconds anyway
+        known = self._known[key] = (time.monotonic() + TTL_S, found)
+        return known
 
     async def close(self) -> None:
         await self._flights.close()
