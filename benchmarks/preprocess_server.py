@@ -30,7 +30,7 @@ from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServ
 from reelgate.rpc import logs
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.exposition import exposed
-from reelgate.rpc.server import Server, run
+from reelgate.rpc.server import Server, run, settle
 
 
 class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -69,6 +69,7 @@ async def serve() -> None:
     }
     server = Server(ServerConfig(), services)
     await server.start()
+    settle()
     with exposed("127.0.0.1:0", metrics.registry) as port:
         print(json.dumps({"port": server.port, "metrics": port}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

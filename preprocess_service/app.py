@@ -14,7 +14,7 @@ from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServ
 from reelgate.rpc import telemetry
 from reelgate.rpc.config import ChannelConfig, ServerConfig
 from reelgate.rpc.exposition import exposed
-from reelgate.rpc.server import Server, stop_event
+from reelgate.rpc.server import Server, settle, stop_event
 
 from . import tokens
 from .cache import PromptCache
@@ -160,6 +160,7 @@ async def serve(settings: Settings) -> None:
     """`main` without its traces."""
     stop = stop_event()
     async with running(settings) as app:
+        settle()
         host = settings.address.rpartition(":")[0]
         say("listening", address=f"{host}:{app.server.port}")
         stopped = asyncio.create_task(stop.wait())

@@ -42,7 +42,7 @@ class Preparer:
         try:
             made = await self._prepare(message, tier=tier, tenant=tenant)
         except PromptRejectedError:
-            self._metrics.screened(tenant, "rejected")
+            self._metrics.rejected(tenant)
             raise
         receipt = made.receipt
         self._metrics.prepared(tenant, RUNGS[receipt.compressor], SCREENED[receipt.screening.verdict])
