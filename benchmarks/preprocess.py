@@ -125,7 +125,7 @@ async def passes(traffic: list[str], room: int) -> tuple[dict[str, list[float]],
         hits = metrics.hits["raw"]._value.get()
         message = pb.PromptInput(text=text)
         began = time.perf_counter_ns()
-        made = await preparer.prepare(message, tier="", tenant="local")
+        made = await preparer.prepare(message, tier="", tenant="local", into=pb.PreparedPrompt)
         micros = (time.perf_counter_ns() - began) / 1_000
         if made.receipt.cache == pb.CACHE_RESULT_HIT:
             cause = "hit, same bytes" if metrics.hits["raw"]._value.get() > hits else "hit, same once normalised"

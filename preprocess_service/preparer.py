@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import InvalidFieldError, NotFoundError, PromptRejectedError, Violation
@@ -18,6 +19,7 @@ from .settings import Settings
 from .tenants import Tenants
 from .worker import Worker
 
+Answer = TypeVar("Answer", pb.PreparedPrompt, pb.PreparePromptResponse)
 RUNGS = {number: {"head_tail": "cut"}.get(name, name) for name, number in COMPRESSORS.items()}
 SCREENED = {number: name for name, number in VERDICTS.items()} | {pb.SCREENING_VERDICT_UNSPECIFIED: "none"}
 
@@ -34,13 +36,15 @@ class Preparer:
         self._cache = cache
         self._tenants = Tenants(settings.tenants)
 
-    async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str) -> pb.PreparedPrompt:
+    async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         """The prompt with its receipt, which names the tier (the default one where ``tier`` is empty) and the cache's part.
 
+        ``into`` is PreparedPrompt, or PreparePromptResponse, whose first fields are the same by number and type: a hit is read
+        straight into what is sent.
         Raises what the line raises, fields named as in the contract; ``NotFoundError`` for an unknown tier.
         """
         try:
-            made = await self._prepare(message, tier=tier, tenant=tenant)
+            made = await self._prepare(message, tier=tier, tenant=tenant, into=into)
         except PromptRejectedError:
             self._metrics.rejected(tenant)
             raise
@@ -48,7 +52,7 @@ class Preparer:
         self._metrics.prepared(tenant, RUNGS[receipt.compressor], SCREENED[receipt.screening.verdict])
         return made
 
-    async def _prepare(self, message: pb.PromptInput, *, tier: str, tenant: str) -> pb.PreparedPrompt:
+    async def _prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
@@ -59,7 +63,7 @@ class Preparer:
         raw = message.SerializeToString(deterministic=True)
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
         if (known := self._cache.raw(key)) is not None:
-            return pb.PreparedPrompt.FromString(known)
+            return into.FromString(known)
         settings = self._settings
         request = request_of(
             message,
@@ -74,7 +78,7 @@ class Preparer:
             raise _in_message(error) from error
         if keep:
             self._cache.keep_raw(key, keep)
-        return made
+        return into(prompt=made.prompt, negative_prompt=made.negative_prompt, receipt=made.receipt, cost=made.cost)
 
     async def _make(
         self, request: Request, tier: str, tenant: str, versions: tuple[str, ...], lexicon: Lexicon

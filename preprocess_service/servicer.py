@@ -14,7 +14,7 @@ from reelgate.rpc.identity import current_identity
 
 from .estimates import Estimates
 from .generator import Generator
-from .preparer import Preparer
+from .preparer import Answer, Preparer
 from .rules import check_request_id, check_video
 
 if TYPE_CHECKING:
@@ -34,11 +34,9 @@ class PreprocessServicer(PreprocessServiceServicer):
 
     async def PreparePrompt(self, request: pb.PreparePromptRequest, context: Context) -> pb.PreparePromptResponse:
         check_video(request.settings)
-        made = await self._prepare(request.input, request.settings.tier)
-        answer = pb.PreparePromptResponse(
-            prompt=made.prompt, negative_prompt=made.negative_prompt, receipt=made.receipt, cost=made.cost
-        )
-        await self._estimates.complete(answer.cost, request.settings, made.receipt.tier, current_identity().tenant)
+        tenant = current_identity().tenant
+        answer = await self._prepare(request.input, request.settings.tier, into=pb.PreparePromptResponse)
+        await self._estimates.complete(answer.cost, request.settings, answer.receipt.tier, tenant)
         return answer
 
     async def GenerateVideo(
@@ -46,7 +44,7 @@ class PreprocessServicer(PreprocessServiceServicer):
     ) -> AsyncIterator[pb.GenerateVideoResponse]:
         check_video(request.settings, request.post_processing)
         check_request_id(request.request_id)
-        made = await self._prepare(request.input, request.settings.tier)
+        made = await self._prepare(request.input, request.settings.tier, into=pb.PreparedPrompt)
         self._generator.admit(made.receipt.tier)
         yield pb.GenerateVideoResponse(prepared=made)
         async with aclosing(self._generator.generate(self._forward(request, made))) as events:
@@ -68,9 +66,9 @@ class PreprocessServicer(PreprocessServiceServicer):
             async for part in parts:
                 yield pb.DownloadVideoResponse(data=part.data, offset=part.offset, total_bytes=part.total_bytes)
 
-    async def _prepare(self, message: pb.PromptInput, tier: str) -> pb.PreparedPrompt:
+    async def _prepare(self, message: pb.PromptInput, tier: str, *, into: type[Answer]) -> Answer:
         with telemetry.span("prepare") as span:
-            made = await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant)
+            made = await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant, into=into)
             if span is not None:
                 _tell(span, made.receipt)
             return made

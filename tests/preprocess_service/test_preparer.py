@@ -154,3 +154,11 @@ def test_every_figure_of_the_alerts_is_exported() -> None:
     named = {name for text in expressions for name in re.findall(r"reelgate_preprocess_\w+", text)}
     assert named
     assert named <= exported
+
+
+def test_what_is_kept_reads_as_either_answer() -> None:
+    """A hit is read straight into the response, so their first fields must stay the same by number and type."""
+    kept, sent = pb.PreparedPrompt.DESCRIPTOR.fields_by_number, pb.PreparePromptResponse.DESCRIPTOR.fields_by_number
+    assert all(
+        (sent[n].name, sent[n].type, sent[n].message_type) == (f.name, f.type, f.message_type) for n, f in kept.items()
+    )
