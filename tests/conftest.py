@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 
-# A shell without job control starts what runs in its background with ctrl-C ignored, and every child inherits that: tests that send it
-# to a child would wait for ever. A handler of Python's own makes it the default again in children.
+# A shell without job control starts what runs in its background with ctrl-C ignored, nohup starts it with hang-ups ignored, and every
+# child inherits that: tests that send these to a child would wait for ever. A handler of Python's own makes them the default again in
+# children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
