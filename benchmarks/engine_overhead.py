@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from diffusers import WanPipeline
-from transformers import AutoTokenizer
 
+from benchmarks.pipeline import call, pipeline_of
 from benchmarks.report import Goal
 from generator_service.core import Finish, Request, Stage, Take
 from generator_service.engine import Engine
@@ -27,21 +26,6 @@ from generator_service.store import Store
 
 # Seconds of the clock and of the process's CPU, for each video.
 Times = list[tuple[float, float]]
-
-
-def pipeline_of(engine: Engine) -> WanPipeline:
-    parts = engine.parts
-    made = WanPipeline(
-        tokenizer=AutoTokenizer.from_pretrained(Path(parts.tier.model) / "tokenizer"),
-        text_encoder=parts.text_encoder,
-        vae=parts.vae,
-        scheduler=parts.scheduler.from_config(parts.scheduler.config),
-        transformer=parts.transformer,
-        transformer_2=parts.transformer_2,
-        boundary_ratio=parts.boundary_ratio,
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
 
 
 def request(engine: Engine, seed: int, side: int, frames: int) -> Request:
@@ -75,19 +59,7 @@ def since(begun: tuple[float, float], ended: tuple[float, float] | None = None) 
 
 def by_pipeline(pipeline: WanPipeline, take: Take) -> tuple[float, float]:
     begun = now()
-    pipeline(
-        prompt=take.prompt,
-        negative_prompt=take.negative_prompt,
-        width=take.width,
-        height=take.height,
-        num_frames=take.frames,
-        num_inference_steps=take.steps,
-        guidance_scale=take.guidance,
-        guidance_scale_2=take.guidance_2,
-        generator=torch.Generator("cpu").manual_seed(take.seed),
-        max_sequence_length=512,
-        output_type="np",
-    )
+    call(pipeline, take, "np")
     return since(begun)
 
 
@@ -103,7 +75,7 @@ async def by_engine(runner: Runner, wanted: Request) -> tuple[float, float]:
 
 async def measure(engine: Engine, pairs: int, folder: Path, shape: tuple[int, int]) -> tuple[Times, Times, int]:
     """Times by engine and by pipeline, and how many snapshots were written meanwhile."""
-    pipeline = pipeline_of(engine)
+    pipeline = pipeline_of(engine.parts)
     # The service's own pace.
     runner = Runner(Store(folder), lambda: {"embedded": engine}, queue=4)
     await runner.start()

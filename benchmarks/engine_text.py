@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import WanPipeline, WanTransformer3DModel
+from diffusers import WanTransformer3DModel
 from torch import Tensor
-from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import style_variants
 from benchmarks.captions_heldout import captions
+from benchmarks.pipeline import call, pipeline_of
 from benchmarks.report import Goal, close
 from generator_service import text_kv, wan
 from generator_service import tier as tiers
@@ -77,31 +77,10 @@ def by_engine(engine: Engine) -> Denoise:
 
 
 def by_pipeline(parts: wan.Components) -> Denoise:
-    pipeline = WanPipeline(
-        tokenizer=AutoTokenizer.from_pretrained(Path(TIER.model) / "tokenizer"),
-        text_encoder=parts.text_encoder,
-        vae=parts.vae,
-        scheduler=parts.scheduler.from_config(parts.scheduler.config),
-        transformer=parts.transformer,
-        transformer_2=parts.transformer_2,
-        boundary_ratio=parts.boundary_ratio,
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = pipeline_of(parts)
 
     def denoise(take: Take) -> Tensor:
-        frames: Tensor = pipeline(
-            prompt=take.prompt,
-            negative_prompt=take.negative_prompt,
-            width=take.width,
-            height=take.height,
-            num_frames=take.frames,
-            num_inference_steps=take.steps,
-            guidance_scale=take.guidance,
-            guidance_scale_2=take.guidance_2,
-            generator=torch.Generator("cpu").manual_seed(take.seed),
-            max_sequence_length=WINDOW,
-            output_type="latent",
-        ).frames
+        frames: Tensor = call(pipeline, take, "latent")
         return frames
 
     return denoise

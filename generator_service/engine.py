@@ -13,25 +13,23 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
-from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from safetensors.torch import load, save
 from torch import Tensor
 
 from generator_service.batch import Row, velocities
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
+from generator_service.decoding import Decoding, Pictures, begin, pictures
 from generator_service.snapshot import Frozen
 from generator_service.text import PromptStates
 from generator_service.tier import Tier
 from generator_service.wan import Components
 
-Pictures = npt.NDArray[np.uint8]
+__all__ = ["Decoding", "Denoising", "Engine", "NotFiniteError", "Pictures", "pack", "unpack"]
 
 
 class NotFiniteError(ArithmeticError):
@@ -55,25 +53,6 @@ class Denoising:
     @property
     def done(self) -> bool:
         return self.index >= len(self.scheduler.timesteps)
-
-
-@dataclasses.dataclass(kw_only=True)
-class Decoding:
-    """Final latents on their way to pictures, one latent frame a step. ``memory`` is the causal VAE's own map of
-    features.
-    """
-
-    latents: Tensor
-    memory: list[Any]
-    index: int = 0
-
-    @property
-    def steps(self) -> int:
-        return self.latents.shape[2]
-
-    @property
-    def done(self) -> bool:
-        return self.index >= self.steps
 
 
 class Engine:
@@ -226,32 +205,13 @@ class Engine:
 
     @torch.no_grad()
     def begin_decode(self, latents: Tensor) -> Decoding:
-        """``latents`` as `step` left them: back to the VAE's own scale, and an empty memory for its causal
-        convolutions.
-        """
-        vae = self._parts.vae
-        latents = latents.to(device=self._parts.device, dtype=vae.dtype)
-        shape = (1, vae.config["z_dim"], 1, 1, 1)
-        mean = torch.tensor(vae.config["latents_mean"]).view(shape).to(latents)
-        inverse_std = 1.0 / torch.tensor(vae.config["latents_std"]).view(shape).to(latents)
-        vae.clear_cache()
-        return Decoding(latents=vae.post_quant_conv(latents / inverse_std + mean), memory=list(vae._feat_map))
+        """``latents`` as `step` left them, ready to be decoded."""
+        return begin(self._parts.vae, latents.to(self._parts.device))
 
     @torch.no_grad()
     def decode(self, state: Decoding) -> Pictures:
-        """The pictures of the next latent frame, uint8 (1 or 4, height, width, 3): one for the first, four for each
-        other.
-
-        Bit-equal to ``vae.decode`` on the whole, and safe to interleave, because the memory is the caller's.
-        """
-        vae, k = self._parts.vae, state.index
-        piece = vae.decoder(state.latents[:, :, k : k + 1], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0)
-        if vae.config["patch_size"] is not None:
-            piece = unpatchify(piece, patch_size=vae.config["patch_size"])
-        state.index += 1
-        unit = piece[0].clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0)
-        pictures: Pictures = unit.mul(255.0).round().to(torch.uint8).cpu().numpy()
-        return pictures
+        """The pictures of the next latent frame: see `decoding.pictures`."""
+        return pictures(self._parts.vae, state)
 
     def canary(self) -> None:
         """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them.

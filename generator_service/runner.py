@@ -1,5 +1,5 @@
-"""Joins scheduler, engines and store: one plain thread steps (stepper.py), others keep, encode and store (keeper.py,
-finisher.py) and show that we live (heartbeat.py); the event loop, here, looks on.
+"""Joins scheduler, engines and store: requests come in by the door (door.py), one plain thread steps (stepper.py), others keep,
+encode and store (keeper.py, finisher.py) and show that we live (heartbeat.py); the event loop, here, looks on.
 
 Equal requests in flight share one run. A run ends by itself or by `Runner.cancel`, never because somebody stopped
 watching, nor because a process died: see recovery.py.
@@ -8,16 +8,14 @@ watching, nor because a process died: see recovery.py.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from generator_service.admission import DeadlineError, TooLargeError
-from generator_service.breaker import BreakerOpenError
-from generator_service.claims import ClaimLostError, Claims, Held
-from generator_service.core import Expert, Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.claims import ClaimLostError, Claims
+from generator_service.core import Outcome, Progress, Report, Request
+from generator_service.door import Door
 from generator_service.figures import Figures
 from generator_service.finisher import Finisher
 from generator_service.governor import Governor
@@ -28,7 +26,6 @@ from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.recovery import Recovery
 from generator_service.run import Run
-from generator_service.scheduler import QueueFullError
 from generator_service.stepper import Stepper
 from generator_service.store import Store
 from generator_service.trace import RunTrace
@@ -38,10 +35,6 @@ if TYPE_CHECKING:
     from generator_service.engine import Engine
 
 FLUSH_S = 10.0
-
-
-class StoppingError(Exception):
-    """The service is going away and begins nothing new."""
 
 
 class Runner:
@@ -92,6 +85,7 @@ class Runner:
             ended=self._ended,
             died=self._died,
         )
+        self._door = Door(self, store, self._claims, self._stepper, self._recovery)
         self.metrics.registry.register(Figures(self))
 
     # What the event loop calls.
@@ -130,7 +124,7 @@ class Runner:
         Raises `QueueFullError`, `StoppingError`, `StoreUnavailableError` or what `Admission.check` raises. A caller that goes
         away in the middle changes nothing.
         """
-        opening = asyncio.ensure_future(self._submit(request, left))
+        opening = asyncio.ensure_future(self._door.open(request, left))
         # Who has gone away does not ask how it went.
         opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(opening)
@@ -187,86 +181,6 @@ class Runner:
     @property
     def snapshots(self) -> Counts:
         return self._keeper.counts
-
-    async def _submit(self, request: Request, left: float | None) -> tuple[Run, bool]:
-        while True:
-            run = self.runs.get(request.name)
-            if run is None:
-                opened = await self._begin(request, left)
-                if opened is not None:
-                    return opened
-            elif not run.cancelling:
-                return run, True
-            else:
-                await run.wait()
-
-    async def _begin(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
-        """None when there is a run by now, or when one ended elsewhere in this moment. Nobody waits for another's look at the
-        store: it is the one after the claim that counts, see `_accept`."""
-        stored = await asyncio.to_thread(self._store.finished, request.name)
-        if stored is not None:
-            again = _again(stored, request)
-            self.metrics.ended(request.take.tier, again)
-            return Run(request, again), False
-        async with self.admission:
-            return None if request.name in self.runs else await self._open(request, left)
-
-    async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
-        """None when it ended elsewhere in this moment."""
-        if self.stopping:
-            raise StoppingError
-        # Looked at before the request is stored: only holders of the admission lock add.
-        refusal = self._refusal(request, left)
-        held = None if refusal is not None else await self._accepted(request)
-        if isinstance(held, Report):
-            again = _again(held, request)
-            self.metrics.ended(request.take.tier, again)
-            return Run(request, again), False
-        if held is not None:
-            run = Run(request, held=held)
-            self.enqueue(run)
-            return run, False
-        # Whoever is refused here may still watch a run that is made elsewhere.
-        attached = await self._recovery.attach(request.name)
-        if attached is None and refusal is not None:
-            raise refusal
-        return None if attached is None else (attached, True)
-
-    def _refusal(self, request: Request, left: float | None) -> Exception | None:
-        try:
-            self._stepper.admit(request, left)
-        except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
-            self.metrics.refused(error)
-            return error
-        return None
-
-    async def _accepted(self, request: Request) -> Held | Report | None:
-        """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
-        held = None
-        try:
-            held = await asyncio.to_thread(self._accept, request)
-        finally:
-            if not isinstance(held, Held):
-                self.governor.ended(request, None)
-        return held
-
-    def _accept(self, request: Request) -> Held | Report | None:
-        """Our claim, once the request is stored; None when somebody has one; the report when the video is there. The claim
-        comes first, so that nothing that is stored is ever without one, and the last look after it: another's run may have
-        ended since the one before, and what it made is not to be deleted."""
-        held = self._claims.open(request.name, self.heart.owner)
-        if held is not None:
-            try:
-                stored = self._store.finished(request.name)
-                if stored is not None:
-                    self._claims.end(request.name)
-                    return stored
-                self._store.accept(request)
-            except StoreUnavailableError:
-                with suppress(StoreUnavailableError):
-                    self._claims.end(request.name)
-                raise
-        return held
 
     def enqueue(self, run: Run) -> None:
         """A run that we claimed, in line for its steps."""
@@ -334,18 +248,3 @@ class Runner:
         """Calls in the event loop; nothing when that is gone already."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
-
-
-def _again(report: Report, request: Request) -> Report:
-    """What is said of a video that was stored already."""
-    return dataclasses.replace(
-        report,
-        reuse=Reuse.VIDEO,
-        denoise_steps=0,
-        decode_steps=0,
-        resumed_steps=0,
-        lost_steps=0,
-        reused_steps=request.take.steps,
-        device_ms=dict[Stage, int](),
-        expert_ms=dict[Expert, int](),
-    )

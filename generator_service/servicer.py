@@ -13,8 +13,9 @@ import grpc
 from generator_service import convert, core, rules
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
+from generator_service.door import StoppingError
 from generator_service.run import Run
-from generator_service.runner import Runner, StoppingError
+from generator_service.runner import Runner
 from generator_service.scheduler import QueueFullError
 from generator_service.store import Record, Store, StoreUnavailableError
 from reelgate.generator.v1 import generator_pb2 as pb

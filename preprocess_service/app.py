@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -117,26 +117,38 @@ def load_rewriter(settings: Settings) -> Bart | None:
     """BART, warm, where one is configured. ctranslate2 is imported only then, torch only where BART shall run on it."""
     if not settings.bart:
         return None
-    from .summarise import bart
+    with needs_extra("bart"):
+        from .summarise import bart
 
-    return bart.load(
-        settings.bart,
-        backend=settings.bart_backend,
-        compute=settings.bart_compute,
-        beams=settings.bart_beams,
-        threads=settings.bart_threads,
-        queue=settings.bart_queue,
-        cache=settings.bart_cache,
-    )
+        return bart.load(
+            settings.bart,
+            backend=settings.bart_backend,
+            compute=settings.bart_compute,
+            beams=settings.bart_beams,
+            threads=settings.bart_threads,
+            queue=settings.bart_queue,
+            cache=settings.bart_cache,
+        )
 
 
 def load_similarity(settings: Settings) -> Similarity | None:
     """The sentence encoder, where one is configured. Raises ``ValueError`` where it is not to be had."""
     if not settings.semantic:
         return None
-    from . import semantic
+    with needs_extra("semantic"):
+        from . import semantic
 
-    return semantic.load(settings.semantic, cache=settings.bart_cache)
+        return semantic.load(settings.semantic, cache=settings.bart_cache)
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """A setting asks for what an extra brings: without it that is a setting that cannot work, ``ValueError``."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        setting = f"REELGATE_PREPROCESS_{name.upper()}"
+        raise ValueError(f"{setting} needs {error.name}: pip install 'reelgate[{name}]'") from error
 
 
 def load_lines(settings: Settings, rewriter: Rewriter | None = None) -> dict[str, Line]:

@@ -1,8 +1,8 @@
 """How alike two texts are in meaning, by a small sentence encoder: a soft signal in the receipt, never a verdict.
 
-It ranks outputs of one prompt; no threshold tells good from bad, since a prompt that lost its number is as near as one that lost its
-mood. So nothing is refused for it. The mean of the last hidden states, normalised, as sentence-transformers takes it for
-all-MiniLM-L6-v2 (Reimers and Gurevych, arXiv:1908.10084); English only.
+It tells a prompt from another one, and hardly one good shortening from the next (150 prompts: the line 0.91, their first 64 tokens
+0.90, another prompt's output 0.27); no threshold tells good from bad. So nothing is refused for it. The mean of the last hidden
+states, normalised, as sentence-transformers takes it for all-MiniLM-L6-v2 (Reimers and Gurevych, arXiv:1908.10084); English only.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from . import invent
@@ -24,16 +25,9 @@ def listed(words: list[str], other: Rule, share: float = NEW) -> Rule:
     return pick
 
 
-def formed(form: str) -> Rule:
-    """A verb without an object, in a form."""
-    make = {"third": invent.third, "ing": invent.ing}[form]
-    return lambda random: make(random.choice(MOVES) if random.random() > NEW else invent.verb(random))
-
-
-def doing(form: str) -> Rule:
-    """A verb with an object, in a form."""
-    make = {"third": invent.third, "ing": invent.ing}[form]
-    return lambda random: make(random.choice(DEEDS) if random.random() > NEW else invent.verb(random))
+def formed(verbs: list[str], make: Callable[[str], str]) -> Rule:
+    """A verb in a form: one of ``verbs``, or a new one."""
+    return lambda random: make(random.choice(verbs) if random.random() > NEW else invent.verb(random))
 
 
 SCENE_RULES: dict[str, Rule] = {
@@ -51,11 +45,11 @@ SCENE_RULES: dict[str, Rule] = {
     "name": invent.name,
     "number": invent.number,
     "quote": invent.quotation,
-    "moves": formed("third"),
-    "moving": formed("ing"),
-    "does": doing("third"),
-    "doing": doing("ing"),
-    "done": lambda random: invent.past(random.choice(DEEDS) if random.random() > NEW else invent.verb(random)),
+    "moves": formed(MOVES, invent.third),
+    "moving": formed(MOVES, invent.ing),
+    "does": formed(DEEDS, invent.third),
+    "doing": formed(DEEDS, invent.ing),
+    "done": formed(DEEDS, invent.past),
     "adverb": (
         "slowly",
         "quickly",

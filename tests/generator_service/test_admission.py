@@ -11,29 +11,10 @@ from generator_service.admission import Admission, DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
 from generator_service.core import Failure, Outcome, Report, Request, Reuse, Stage
 from generator_service.estimate import Estimator
-from generator_service.geometry import Geometry
 from generator_service.memory import Memory, Rung, predict
+from tests.generator_service.geometries import SMALL
 
 Tiny = Callable[..., Request]
-GEOMETRY = Geometry(
-    width=128,
-    feed_forward=384,
-    layers=4,
-    channels=16,
-    patch=(1, 2, 2),
-    text_width=96,
-    text_inner=96,
-    text_heads=4,
-    text_feed_forward=192,
-    text_layers=2,
-    window=512,
-    decoder=(60, 60, 40, 20),
-    decoder_blocks=1,
-    decoder_temporal=(True, True),
-    decoder_out=12,
-    spatial=8,
-    temporal=4,
-)
 FAILED = Report(
     outcome=Outcome.FAILED,
     failure=Failure(reason="GENERATION_FAILED", stage=Stage.DENOISE, cause="the latents are not finite"),
@@ -50,11 +31,11 @@ class Clock:
 
 def admission(available: int = 1 << 30, clock: Clock | None = None) -> Admission:
     memory = Memory(available, (Rung.PLAIN, Rung.TILED, Rung.ALONE))
-    return Admission({"embedded": GEOMETRY}, memory, Estimator(), clock=clock or Clock())
+    return Admission({"embedded": SMALL}, memory, Estimator(), clock=clock or Clock())
 
 
 def teach(admission_: Admission, request: Request) -> None:
-    for stage, kinds in flops.stages(GEOMETRY, GEOMETRY.shape(request.take)).items():
+    for stage, kinds in flops.stages(SMALL, SMALL.shape(request.take)).items():
         for work, _ in kinds:
             admission_.estimator.step("embedded", stage, work, work / 1e9)
 
@@ -65,7 +46,7 @@ def same(seconds: float) -> float:
 
 def test_a_shape_that_no_rung_holds_is_refused_with_both_figures(tiny: Tiny) -> None:
     request = tiny(width=256, height=256, frames=17)
-    need = predict(GEOMETRY, GEOMETRY.shape(request.take))
+    need = predict(SMALL, SMALL.shape(request.take))
     assert admission(need.peak(Rung.TILED)).check(request, left=None, forecast=same) is Rung.TILED
     with pytest.raises(TooLargeError) as caught:
         admission(need.peak(Rung.ALONE) - 1).check(request, left=None, forecast=same)

@@ -15,13 +15,14 @@ from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.allocations import Allocations
 from generator_service.breaker import Breaker, BreakerOpenError
 from generator_service.core import Outcome, Report, Request, Stage
+from generator_service.door import StoppingError
 from generator_service.engine import Denoising, Engine, unpack
 from generator_service.governor import Governor, host_bytes
 from generator_service.health import status
 from generator_service.measure import geometry
 from generator_service.memory import Rung
 from generator_service.run import Run
-from generator_service.runner import Runner, StoppingError
+from generator_service.runner import Runner
 from generator_service.scheduler import Limits
 from generator_service.store import Store
 from generator_service.watchdog import Watchdog

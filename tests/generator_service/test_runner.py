@@ -16,10 +16,11 @@ import pytest
 
 from generator_service import wan
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage, Take
+from generator_service.door import StoppingError
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
 from generator_service.governor import Governor
 from generator_service.run import Run
-from generator_service.runner import Runner, StoppingError
+from generator_service.runner import Runner
 from generator_service.scheduler import QueueFullError
 from generator_service.store import Final, Store, StoreUnavailableError
 from tests.generator_service.panic import Panic
