@@ -31,7 +31,7 @@ from .run import Rewriter, Run, Similarity
 from .summarise import extractive
 from .tokens import Tokenizer
 
-LINE_VERSION = "4"
+LINE_VERSION = "5"
 """Changes whenever the same request could give another prompt."""
 TEXT_MAX = 65_536
 """Code points of a prompt; real ones stay under 5,000."""

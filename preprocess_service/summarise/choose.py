@@ -157,8 +157,8 @@ class Choice:
     def apart(self, candidate: Candidate) -> bool:
         """Does what is left of the candidate stand between two marks, with more around it in the source?"""
         n, end = candidate.chunk, self.ends[candidate.chunk]
-        if candidate.last - candidate.first <= 2:
-            return False
+        if sum(word.value > 0 for word in self.words[candidate.first : candidate.last]) < 2:
+            return False  # "a boat" is no stump: the text said no more
         before, after = n - 1, end
         while before >= 0 and not self.alive[before]:
             before -= 1

@@ -43,11 +43,20 @@ def test_praise_goes_even_from_the_first_clause() -> None:
 
 def test_no_word_is_left_alone_between_two_stops() -> None:
     text = (
-        "A tall old man in a green coat walks slowly along a narrow stone bridge. The scene evokes a deep sense of history. "
+        "Rendered in stunning detail, the sequence shows masterful craftsmanship and a refined artistic vision. High dynamic range, "
+        "crisp focus and rich tonal contrast bring out the purity of the design. We see a single purple bar in front of a plain "
+        "black background. As the shot unfolds, it drifts toward the right side."
+    )
+    sentences = shortened(text, 39).rstrip(".").split(". ")
+    assert all(len(sentence.split()) > 1 for sentence in sentences)
+
+
+def test_a_phrase_that_never_said_more_is_no_stump() -> None:
+    text = (
+        "A tall old man in a green coat walks slowly along a narrow stone bridge. In the background, a boat. "
         "Two white swans glide under the bridge, leaving long ripples on the dark water behind them."
     )
-    sentences = shortened(text, TOKENIZER.count(text) * 3 // 5).rstrip(".").split(". ")
-    assert all(len(sentence.split()) > 1 for sentence in sentences)
+    assert "boat" in shortened(text, 29)
 
 
 def test_a_pin_in_the_last_sentence_stays() -> None:
