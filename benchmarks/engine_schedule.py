@@ -209,9 +209,11 @@ async def memory(parts: wan.Components, count: int, seed: int) -> list[Goal]:
 
 
 def peaks(parts: wan.Components) -> list[Goal]:
-    """Predicted over measured peak, of every shape and stage."""
+    """Predicted over measured peak, of every shape and stage; nothing of the text kept, or the second shape would find the first one's
+    and the whole room for it would count against a request that uses little of it."""
     from generator_service.memory import predict
 
+    parts = dataclasses.replace(parts, tier=parts.tier.model_copy(update={"text_kv": False, "text_states_mib": 0}))
     engine, sizes, ratios = Engine(parts), measure.geometry(parts), []
     for shape in SHAPES:
         take, count = request(*shape, seed=0).take, Allocations()
