@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -138,7 +139,13 @@ def cacheable(prepared: Prepared) -> bool:
 
 def raw_key(*, tenant: str, tier: str, versions: tuple[str, ...], message: bytes) -> bytes:
     """The key of the very bytes of a request, 16 bytes."""
-    return _digest(repr((tenant, tier, versions)).encode(), message)
+    return _digest(_named(tenant, tier, versions), message)
+
+
+@lru_cache(maxsize=1_024)
+def _named(tenant: str, tier: str, versions: tuple[str, ...]) -> bytes:
+    """The same for all requests of a tenant until something changes."""
+    return repr((tenant, tier, versions)).encode()
 
 
 def line_key(*, tenant: str, versions: tuple[str, ...], request: Request) -> bytes:

@@ -66,6 +66,7 @@ class Protector:
         self.configured = tuple(t for t in dict.fromkeys(configured) if fold(t) not in known)
         known |= set(map(fold, self.configured))
         self.marked = tuple(m for m in dict.fromkeys(marked) if fold(m) not in known)
+        self._pins: dict[str, tuple[Span, ...]] = {}
         self._automaton = ahocorasick.Automaton()
         for kind, term in self.terms:
             self._automaton.add_word(fold(term), (len(term), kind))
@@ -105,7 +106,12 @@ class Protector:
         return {fold(span.text) for span in self._hard_spans(text)}
 
     def pins(self, text: str) -> tuple[Span, ...]:
-        """The spans that a cut must not touch: the first mention of each; later ones may go."""
+        """The spans that a cut must not touch: the first mention of each; later ones may go.
+
+        Remembered: the compressor, fidelity and the receipt ask for those of the same text.
+        """
+        if (known := self._pins.get(text)) is not None:
+            return known
         seen: set[str] = set()
         out = []
         for span in self.spans(text):
@@ -113,7 +119,8 @@ class Protector:
             if key not in seen:
                 seen.add(key)
                 out.append(span)
-        return tuple(out)
+        pins = self._pins[text] = tuple(out)
+        return pins
 
     def _hard_spans(self, text: str) -> list[Span]:
         if not self.terms:
