@@ -22,10 +22,14 @@ if need uv; then uv=uv; else
   uv=.venv/bin/uv
 fi
 
-# The tests run a real Redis.
-if ! need redis-server; then
-  echo "installing redis-server (apt)" >&2
-  as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends redis-server
+# The tests run a real Redis and a real PostgreSQL, and check alert rules with Prometheus's own tool.
+packages=()
+need redis-server || packages+=(redis-server)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+need promtool || packages+=(prometheus)
+if [ ${#packages[@]} -gt 0 ]; then
+  echo "installing ${packages[*]} (apt)" >&2
+  as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
 # What pip is configured with, one value a line; environment variables win over files, as in pip.
@@ -50,5 +54,5 @@ fi
 # An extra index of pip's that is a plain folder on disk has wheels that the default index has too; uv takes only real indexes.
 for url in $extra; do case "$url" in http*) options+=(--index "$url") ;; esac; done
 
-"$uv" pip install --quiet --python .venv/bin/python "${options[@]}" -e '.[preprocess,bart,generator,otel]' --group dev
+"$uv" pip install --quiet --python .venv/bin/python "${options[@]}" -e '.[preprocess,postgres,bart,generator,otel]' --group dev
 date -u +%FT%TZ >.venv/.reelgate-setup

@@ -5,10 +5,13 @@
     │   ├── InvalidFieldError             a field rule is broken; ``violations`` says which
     │   ├── PromptTokensExceededError     more tokens than the window or cap holds; both counts in ``metadata``
     │   ├── PromptRejectedError           stuffing or obfuscation that policy blocks; the signals in ``metadata``
+    │   ├── DeviceTimeExceededError       more device time than the budget ever allows; both figures in ``metadata``
     │   ├── RequestTooLargeError          no setting of the device holds this shape; bytes in ``metadata``
     │   ├── MessageTooLargeError          the message itself is over the transport's limit
     │   ├── ProtectedTermsError           the protected terms alone exceed the target
     │   ├── FidelityError                 strict, and the prompt lost something that it had to keep
+    │   ├── BudgetSetByFileError          the operator's files have this tenant's budget, SetBudget cannot change it
+    │   ├── BudgetChangedError            another changed the budget since the version that the caller read
     │   ├── TokenizerMismatchError        the caller counts with another tokenizer than the tier
     │   └── NotFoundError                 no such video, tier or template for this tenant; ``resource`` says which
     ├── AccessError
@@ -147,6 +150,22 @@ class RequestTooLargeError(RequestError):
         )
 
 
+class DeviceTimeExceededError(RequestError):
+    next_step = "Ask for a smaller picture, fewer frames or steps, or a higher limit."
+
+
+class BudgetSetByFileError(RequestError):
+    next_step = "Change the file, or add a raise, which expires."
+
+
+class BudgetChangedError(RequestError):
+    next_step = "Read the budget again, and send the change with its version."
+
+    @classmethod
+    def of(cls, version: int) -> Self:
+        return cls(f"the budget is at version {version} by now", metadata={"version": str(version)})
+
+
 class MessageTooLargeError(RequestError):
     next_step = "Send less: a message may have at most 4 MiB."
 
@@ -265,9 +284,12 @@ TABLE: Final[dict[type[ReelgateError], Row]] = {
     PromptTokensExceededError: Row(StatusCode.INVALID_ARGUMENT, "PROMPT_TOKENS_EXCEEDED"),
     PromptRejectedError: Row(StatusCode.INVALID_ARGUMENT, "PROMPT_REJECTED"),
     RequestTooLargeError: Row(StatusCode.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
+    DeviceTimeExceededError: Row(StatusCode.INVALID_ARGUMENT, "GPU_SECONDS_EXCEEDED"),
     RequestError: Row(StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     ProtectedTermsError: Row(StatusCode.FAILED_PRECONDITION, "PROTECTED_TERMS_EXCEED_BUDGET"),
     FidelityError: Row(StatusCode.FAILED_PRECONDITION, "FIDELITY_BELOW_FLOOR"),
+    BudgetSetByFileError: Row(StatusCode.FAILED_PRECONDITION, "BUDGET_SET_BY_FILE"),
+    BudgetChangedError: Row(StatusCode.FAILED_PRECONDITION, "BUDGET_CHANGED"),
     TokenizerMismatchError: Row(StatusCode.FAILED_PRECONDITION, "TOKENIZER_MISMATCH"),
     NotFoundError: Row(StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND"),
     UnauthenticatedError: Row(StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),

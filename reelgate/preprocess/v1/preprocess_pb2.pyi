@@ -115,28 +115,32 @@ class GenerateVideoRequest(_message.Message):
     def __init__(self, input: _Optional[_Union[PromptInput, _Mapping]] = ..., settings: _Optional[_Union[_generator_pb2.VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[_generator_pb2.PostProcessing, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class GenerateVideoResponse(_message.Message):
-    __slots__ = ("prepared", "accepted", "progress", "video")
+    __slots__ = ("prepared", "accepted", "progress", "video", "bill")
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     VIDEO_FIELD_NUMBER: _ClassVar[int]
+    BILL_FIELD_NUMBER: _ClassVar[int]
     prepared: PreparedPrompt
     accepted: _generator_pb2.VideoAccepted
     progress: _generator_pb2.Progress
     video: _generator_pb2.Video
-    def __init__(self, prepared: _Optional[_Union[PreparedPrompt, _Mapping]] = ..., accepted: _Optional[_Union[_generator_pb2.VideoAccepted, _Mapping]] = ..., progress: _Optional[_Union[_generator_pb2.Progress, _Mapping]] = ..., video: _Optional[_Union[_generator_pb2.Video, _Mapping]] = ...) -> None: ...
+    bill: Bill
+    def __init__(self, prepared: _Optional[_Union[PreparedPrompt, _Mapping]] = ..., accepted: _Optional[_Union[_generator_pb2.VideoAccepted, _Mapping]] = ..., progress: _Optional[_Union[_generator_pb2.Progress, _Mapping]] = ..., video: _Optional[_Union[_generator_pb2.Video, _Mapping]] = ..., bill: _Optional[_Union[Bill, _Mapping]] = ...) -> None: ...
 
 class PreparedPrompt(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "receipt", "cost")
+    __slots__ = ("prompt", "negative_prompt", "receipt", "cost", "budget")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     receipt: Receipt
     cost: CostEstimate
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., cost: _Optional[_Union[CostEstimate, _Mapping]] = ...) -> None: ...
+    budget: BudgetVerdict
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., cost: _Optional[_Union[CostEstimate, _Mapping]] = ..., budget: _Optional[_Union[BudgetVerdict, _Mapping]] = ...) -> None: ...
 
 class Receipt(_message.Message):
     __slots__ = ("line_version", "tier", "tokenizer_fingerprint", "policy", "target_tokens", "tokens_before", "tokens_after", "negative_tokens", "stages", "changes", "protected_terms", "fidelity", "compressor", "deep_compression", "cache", "warnings", "original_sha256", "screening", "template")
@@ -255,22 +259,58 @@ class Fidelity(_message.Message):
     def __init__(self, passed: _Optional[bool] = ..., reasons: _Optional[_Iterable[str]] = ..., rung: _Optional[str] = ..., semantic: _Optional[float] = ...) -> None: ...
 
 class CostEstimate(_message.Message):
-    __slots__ = ("tokens", "device_ms_p50", "device_ms_p95")
+    __slots__ = ("tokens", "device_ms_p50", "device_ms_p95", "price")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_P50_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_P95_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
     tokens: int
     device_ms_p50: int
     device_ms_p95: int
-    def __init__(self, tokens: _Optional[int] = ..., device_ms_p50: _Optional[int] = ..., device_ms_p95: _Optional[int] = ...) -> None: ...
+    price: Money
+    def __init__(self, tokens: _Optional[int] = ..., device_ms_p50: _Optional[int] = ..., device_ms_p95: _Optional[int] = ..., price: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+
+class Money(_message.Message):
+    __slots__ = ("micros", "currency", "price_version")
+    MICROS_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    micros: int
+    currency: str
+    price_version: str
+    def __init__(self, micros: _Optional[int] = ..., currency: _Optional[str] = ..., price_version: _Optional[str] = ...) -> None: ...
 
 class BudgetVerdict(_message.Message):
-    __slots__ = ("allowed", "reason")
+    __slots__ = ("allowed", "reason", "warnings", "held_tokens", "held_device_ms", "window", "reset_time")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    HELD_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    HELD_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    RESET_TIME_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     reason: str
-    def __init__(self, allowed: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    held_tokens: int
+    held_device_ms: int
+    window: str
+    reset_time: _timestamp_pb2.Timestamp
+    def __init__(self, allowed: _Optional[bool] = ..., reason: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., held_tokens: _Optional[int] = ..., held_device_ms: _Optional[int] = ..., window: _Optional[str] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Bill(_message.Message):
+    __slots__ = ("tokens", "device_ms", "overrun_device_ms", "cause", "price")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    OVERRUN_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    tokens: int
+    device_ms: int
+    overrun_device_ms: int
+    cause: str
+    price: Money
+    def __init__(self, tokens: _Optional[int] = ..., device_ms: _Optional[int] = ..., overrun_device_ms: _Optional[int] = ..., cause: _Optional[str] = ..., price: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
 
 class GetVideoRequest(_message.Message):
     __slots__ = ("name",)
@@ -353,32 +393,66 @@ class ExtendVideoResponse(_message.Message):
     def __init__(self, prepared: _Optional[_Union[PreparedPrompt, _Mapping]] = ..., accepted: _Optional[_Union[_generator_pb2.VideoAccepted, _Mapping]] = ..., progress: _Optional[_Union[_generator_pb2.Progress, _Mapping]] = ..., video: _Optional[_Union[_generator_pb2.Video, _Mapping]] = ...) -> None: ...
 
 class BudgetLimit(_message.Message):
-    __slots__ = ("window", "tokens", "device_ms", "soft")
+    __slots__ = ("window", "tokens", "device_ms", "soft", "carry_over")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     SOFT_FIELD_NUMBER: _ClassVar[int]
+    CARRY_OVER_FIELD_NUMBER: _ClassVar[int]
     window: str
     tokens: int
     device_ms: int
     soft: bool
-    def __init__(self, window: _Optional[str] = ..., tokens: _Optional[int] = ..., device_ms: _Optional[int] = ..., soft: _Optional[bool] = ...) -> None: ...
+    carry_over: bool
+    def __init__(self, window: _Optional[str] = ..., tokens: _Optional[int] = ..., device_ms: _Optional[int] = ..., soft: _Optional[bool] = ..., carry_over: _Optional[bool] = ...) -> None: ...
+
+class BudgetRaise(_message.Message):
+    __slots__ = ("window", "tokens", "device_ms", "expire_time", "note")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    window: str
+    tokens: int
+    device_ms: int
+    expire_time: _timestamp_pb2.Timestamp
+    note: str
+    def __init__(self, window: _Optional[str] = ..., tokens: _Optional[int] = ..., device_ms: _Optional[int] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("limits", "shadow", "concurrent", "abnormal")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    ABNORMAL_FIELD_NUMBER: _ClassVar[int]
+    limits: _containers.RepeatedCompositeFieldContainer[BudgetLimit]
+    shadow: bool
+    concurrent: int
+    abnormal: str
+    def __init__(self, limits: _Optional[_Iterable[_Union[BudgetLimit, _Mapping]]] = ..., shadow: _Optional[bool] = ..., concurrent: _Optional[int] = ..., abnormal: _Optional[str] = ...) -> None: ...
 
 class BudgetState(_message.Message):
-    __slots__ = ("limit", "charged_tokens", "held_tokens", "charged_device_ms", "held_device_ms", "reset_time")
+    __slots__ = ("limit", "charged_tokens", "held_tokens", "charged_device_ms", "held_device_ms", "reset_time", "free_tokens", "free_device_ms", "overrun_device_ms")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     CHARGED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     HELD_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CHARGED_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     HELD_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     RESET_TIME_FIELD_NUMBER: _ClassVar[int]
+    FREE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    FREE_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    OVERRUN_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     limit: BudgetLimit
     charged_tokens: int
     held_tokens: int
     charged_device_ms: int
     held_device_ms: int
     reset_time: _timestamp_pb2.Timestamp
-    def __init__(self, limit: _Optional[_Union[BudgetLimit, _Mapping]] = ..., charged_tokens: _Optional[int] = ..., held_tokens: _Optional[int] = ..., charged_device_ms: _Optional[int] = ..., held_device_ms: _Optional[int] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    free_tokens: int
+    free_device_ms: int
+    overrun_device_ms: int
+    def __init__(self, limit: _Optional[_Union[BudgetLimit, _Mapping]] = ..., charged_tokens: _Optional[int] = ..., held_tokens: _Optional[int] = ..., charged_device_ms: _Optional[int] = ..., held_device_ms: _Optional[int] = ..., reset_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., free_tokens: _Optional[int] = ..., free_device_ms: _Optional[int] = ..., overrun_device_ms: _Optional[int] = ...) -> None: ...
 
 class GetBudgetRequest(_message.Message):
     __slots__ = ("tenant",)
@@ -387,47 +461,68 @@ class GetBudgetRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ...) -> None: ...
 
 class GetBudgetResponse(_message.Message):
-    __slots__ = ("tenant", "windows")
+    __slots__ = ("tenant", "windows", "budget", "source", "version", "raises", "open_runs", "abnormal")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RAISES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_RUNS_FIELD_NUMBER: _ClassVar[int]
+    ABNORMAL_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     windows: _containers.RepeatedCompositeFieldContainer[BudgetState]
-    def __init__(self, tenant: _Optional[str] = ..., windows: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ...) -> None: ...
+    budget: Budget
+    source: str
+    version: int
+    raises: _containers.RepeatedCompositeFieldContainer[BudgetRaise]
+    open_runs: int
+    abnormal: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tenant: _Optional[str] = ..., windows: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., source: _Optional[str] = ..., version: _Optional[int] = ..., raises: _Optional[_Iterable[_Union[BudgetRaise, _Mapping]]] = ..., open_runs: _Optional[int] = ..., abnormal: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SetBudgetRequest(_message.Message):
-    __slots__ = ("tenant", "limits")
+    __slots__ = ("tenant", "budget", "remove", "expected_version")
     TENANT_FIELD_NUMBER: _ClassVar[int]
-    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    RAISE_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     tenant: str
-    limits: _containers.RepeatedCompositeFieldContainer[BudgetLimit]
-    def __init__(self, tenant: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[BudgetLimit, _Mapping]]] = ...) -> None: ...
+    budget: Budget
+    remove: bool
+    expected_version: int
+    def __init__(self, tenant: _Optional[str] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., remove: _Optional[bool] = ..., expected_version: _Optional[int] = ..., **kwargs) -> None: ...
 
 class SetBudgetResponse(_message.Message):
-    __slots__ = ("tenant", "windows")
-    TENANT_FIELD_NUMBER: _ClassVar[int]
-    WINDOWS_FIELD_NUMBER: _ClassVar[int]
-    tenant: str
-    windows: _containers.RepeatedCompositeFieldContainer[BudgetState]
-    def __init__(self, tenant: _Optional[str] = ..., windows: _Optional[_Iterable[_Union[BudgetState, _Mapping]]] = ...) -> None: ...
+    __slots__ = ("budget",)
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    budget: GetBudgetResponse
+    def __init__(self, budget: _Optional[_Union[GetBudgetResponse, _Mapping]] = ...) -> None: ...
 
 class QueryUsageRequest(_message.Message):
-    __slots__ = ("tenant", "start_time", "end_time", "bucket", "page_size", "page_token")
+    __slots__ = ("tenant", "start_time", "end_time", "bucket", "page_size", "page_token", "group_by", "tier", "policy")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     BUCKET_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     bucket: str
     page_size: int
     page_token: str
-    def __init__(self, tenant: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bucket: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    group_by: _containers.RepeatedScalarFieldContainer[str]
+    tier: str
+    policy: str
+    def __init__(self, tenant: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bucket: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., group_by: _Optional[_Iterable[str]] = ..., tier: _Optional[str] = ..., policy: _Optional[str] = ...) -> None: ...
 
 class UsageRow(_message.Message):
-    __slots__ = ("tenant", "tier", "policy", "bucket_start", "requests", "tokens", "tokens_saved", "device_ms", "overrun_device_ms")
+    __slots__ = ("tenant", "tier", "policy", "bucket_start", "requests", "tokens", "tokens_saved", "device_ms", "overrun_device_ms", "device_ms_saved", "prepare_us", "done", "stored", "cancelled", "failed", "tokens_micros", "device_micros", "tokens_saved_micros", "device_saved_micros", "prepare_micros", "currency")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -437,6 +532,18 @@ class UsageRow(_message.Message):
     TOKENS_SAVED_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     OVERRUN_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MS_SAVED_FIELD_NUMBER: _ClassVar[int]
+    PREPARE_US_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_MICROS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MICROS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_SAVED_MICROS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_SAVED_MICROS_FIELD_NUMBER: _ClassVar[int]
+    PREPARE_MICROS_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     tier: str
     policy: str
@@ -446,7 +553,19 @@ class UsageRow(_message.Message):
     tokens_saved: int
     device_ms: int
     overrun_device_ms: int
-    def __init__(self, tenant: _Optional[str] = ..., tier: _Optional[str] = ..., policy: _Optional[str] = ..., bucket_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requests: _Optional[int] = ..., tokens: _Optional[int] = ..., tokens_saved: _Optional[int] = ..., device_ms: _Optional[int] = ..., overrun_device_ms: _Optional[int] = ...) -> None: ...
+    device_ms_saved: int
+    prepare_us: int
+    done: int
+    stored: int
+    cancelled: int
+    failed: int
+    tokens_micros: int
+    device_micros: int
+    tokens_saved_micros: int
+    device_saved_micros: int
+    prepare_micros: int
+    currency: str
+    def __init__(self, tenant: _Optional[str] = ..., tier: _Optional[str] = ..., policy: _Optional[str] = ..., bucket_start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requests: _Optional[int] = ..., tokens: _Optional[int] = ..., tokens_saved: _Optional[int] = ..., device_ms: _Optional[int] = ..., overrun_device_ms: _Optional[int] = ..., device_ms_saved: _Optional[int] = ..., prepare_us: _Optional[int] = ..., done: _Optional[int] = ..., stored: _Optional[int] = ..., cancelled: _Optional[int] = ..., failed: _Optional[int] = ..., tokens_micros: _Optional[int] = ..., device_micros: _Optional[int] = ..., tokens_saved_micros: _Optional[int] = ..., device_saved_micros: _Optional[int] = ..., prepare_micros: _Optional[int] = ..., currency: _Optional[str] = ...) -> None: ...
 
 class QueryUsageResponse(_message.Message):
     __slots__ = ("rows", "next_page_token")

@@ -368,7 +368,7 @@ class PreprocessService:
 
 
 class UsageServiceStub:
-    """Who may spend what, and who spent it.
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached.
     """
 
     def __init__(self, channel):
@@ -395,24 +395,27 @@ class UsageServiceStub:
 
 
 class UsageServiceServicer:
-    """Who may spend what, and who spent it.
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached.
     """
 
     def GetBudget(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A tenant's budget as it stands now.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetBudget(self, request, context):
-        """Role "admin".
+        """Role "admin". INVALID_ARGUMENT: a field rule. FAILED_PRECONDITION: BUDGET_SET_BY_FILE where the operator's files have this
+        tenant's budget (raises are taken all the same), BUDGET_CHANGED where another changed it since expected_version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryUsage(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """What was spent and saved, by time and by what group_by names, paged.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -444,7 +447,7 @@ def add_UsageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UsageService:
-    """Who may spend what, and who spent it.
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached.
     """
 
     @staticmethod

@@ -151,36 +151,45 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_PreprocessServiceServicer_to_server(servicer: PreprocessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class UsageServiceStub:
-    """Who may spend what, and who spent it."""
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     GetBudget: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.GetBudgetRequest, _preprocess_pb2.GetBudgetResponse]
+    """A tenant's budget as it stands now."""
     SetBudget: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.SetBudgetRequest, _preprocess_pb2.SetBudgetResponse]
-    """Role "admin"."""
+    """Role "admin". INVALID_ARGUMENT: a field rule. FAILED_PRECONDITION: BUDGET_SET_BY_FILE where the operator's files have this
+    tenant's budget (raises are taken all the same), BUDGET_CHANGED where another changed it since expected_version.
+    """
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.QueryUsageRequest, _preprocess_pb2.QueryUsageResponse]
+    """What was spent and saved, by time and by what group_by names, paged."""
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
-    """Who may spend what, and who spent it."""
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBudget: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.GetBudgetRequest, _preprocess_pb2.GetBudgetResponse]  # type: ignore[assignment]
+    """A tenant's budget as it stands now."""
     SetBudget: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.SetBudgetRequest, _preprocess_pb2.SetBudgetResponse]  # type: ignore[assignment]
-    """Role "admin"."""
+    """Role "admin". INVALID_ARGUMENT: a field rule. FAILED_PRECONDITION: BUDGET_SET_BY_FILE where the operator's files have this
+    tenant's budget (raises are taken all the same), BUDGET_CHANGED where another changed it since expected_version.
+    """
     QueryUsage: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.QueryUsageRequest, _preprocess_pb2.QueryUsageResponse]  # type: ignore[assignment]
+    """What was spent and saved, by time and by what group_by names, paged."""
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who may spend what, and who spent it."""
+    """Who may spend what, and who spent it. UNAVAILABLE with BUDGET_STORE_UNAVAILABLE while the ledger cannot be reached."""
 
     @_abc_1.abstractmethod
     def GetBudget(
         self,
         request: _preprocess_pb2.GetBudgetRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_preprocess_pb2.GetBudgetResponse, _abc.Awaitable[_preprocess_pb2.GetBudgetResponse]]: ...
+    ) -> _typing.Union[_preprocess_pb2.GetBudgetResponse, _abc.Awaitable[_preprocess_pb2.GetBudgetResponse]]:
+        """A tenant's budget as it stands now."""
 
     @_abc_1.abstractmethod
     def SetBudget(
@@ -188,13 +197,16 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.SetBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.SetBudgetResponse, _abc.Awaitable[_preprocess_pb2.SetBudgetResponse]]:
-        """Role "admin"."""
+        """Role "admin". INVALID_ARGUMENT: a field rule. FAILED_PRECONDITION: BUDGET_SET_BY_FILE where the operator's files have this
+        tenant's budget (raises are taken all the same), BUDGET_CHANGED where another changed it since expected_version.
+        """
 
     @_abc_1.abstractmethod
     def QueryUsage(
         self,
         request: _preprocess_pb2.QueryUsageRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_preprocess_pb2.QueryUsageResponse, _abc.Awaitable[_preprocess_pb2.QueryUsageResponse]]: ...
+    ) -> _typing.Union[_preprocess_pb2.QueryUsageResponse, _abc.Awaitable[_preprocess_pb2.QueryUsageResponse]]:
+        """What was spent and saved, by time and by what group_by names, paged."""
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,133 @@
+"""Is there room? Pure arithmetic over a budget and the totals of its windows; every ledger decides by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from . import calendar
+from .core import COUNTED, NOTHING, UNLIMITED, Allowance, Amount, Budget, Filed, Limit, Raise, Refusal, Totals, Window
+
+CURRENCIES = ("tokens", "device_ms")
+ZERO = Totals()
+
+
+def allowance(
+    filed: Filed, *, own: Budget | None, default: Budget | None, raises: tuple[Raise, ...], version: int
+) -> Allowance:
+    """Whose budget counts: the tenant's own before everybody's, and in each the operator's file before what was set."""
+    order = (("file", filed.own), ("set", own), ("default_file", filed.default), ("default_set", default))
+    source, budget = next(((name, found) for name, found in order if found is not None), ("none", UNLIMITED))
+    return Allowance(budget=budget, raises=raises, source=source, version=version)
+
+
+def effective(given: Allowance, window: Window, at_ms: int, before: Totals = ZERO) -> Limit | None:
+    """The limit with what was raised and what the window before, with ``before`` in it, left over. None: there is none."""
+    limit = given.budget.of(window)
+    if limit is None:
+        return None
+    more = NOTHING
+    for extra in given.raises:
+        if extra.window is window and extra.expires_ms > at_ms:
+            more += extra.amount
+    if limit.carry_over and window in COUNTED:
+        more += _left(limit, before)
+    return Limit(
+        window=window,
+        tokens=None if limit.tokens is None else limit.tokens + more.tokens,
+        device_ms=None if limit.device_ms is None else limit.device_ms + more.device_ms,
+        soft=limit.soft,
+        carry_over=limit.carry_over,
+    )
+
+
+def refusals(
+    asked: Amount,
+    given: Allowance,
+    totals: Mapping[Window, Totals],
+    befores: Mapping[Window, Totals],
+    *,
+    open_holds: int,
+    at_ms: int,
+) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
+    """Why ``asked`` has no room under hard limits, what waiting helps least first; and "soft:<subject>" of those it passes."""
+    hard: list[Refusal] = []
+    soft: list[str] = []
+    for window in Window:
+        limit = effective(given, window, at_ms, befores.get(window, ZERO))
+        if limit is None:
+            continue
+        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms))
+        if limit.soft:
+            soft += [f"soft:{refusal.subject}" for refusal in over]
+        else:
+            hard += over
+    hard += _crowd(given.budget.concurrent, open_holds)
+    hard.sort(key=lambda refusal: (not refusal.never, -(refusal.reset_ms or 0)))
+    return tuple(hard), tuple(soft)
+
+
+def growth(
+    held: Amount,
+    to: Amount,
+    given: Allowance,
+    totals: Mapping[Window, Totals],
+    befores: Mapping[Window, Totals],
+    *,
+    at_ms: int,
+) -> Amount:
+    """By how much an open hold may grow towards ``to``: what is free in the windows of its reservation (``totals`` are theirs), and
+    what one request may have. Never negative. Shadow mode and soft limits bind nothing."""
+    more = {currency: max(0, getattr(to, currency) - getattr(held, currency)) for currency in CURRENCIES}
+    for window in Window:
+        limit = effective(given, window, at_ms, befores.get(window, ZERO))
+        if limit is None or limit.soft or given.budget.shadow:
+            continue
+        used = totals.get(window, ZERO)
+        for currency in CURRENCIES:
+            most: int | None = getattr(limit, currency)
+            if most is None:
+                continue
+            taken = (
+                getattr(used.held, currency) + getattr(used.charged, currency)
+                if window in COUNTED
+                else getattr(held, currency)
+            )
+            more[currency] = min(more[currency], max(0, most - taken))
+    return Amount(tokens=more["tokens"], device_ms=more["device_ms"])
+
+
+def _crowd(most: int | None, open_holds: int) -> list[Refusal]:
+    if most is None or open_holds < most:
+        return []
+    free = most - open_holds
+    return [Refusal(window=Window.REQUEST, subject="concurrent", asked=1, limit=most, free=free, never=most == 0)]
+
+
+def _left(limit: Limit, before: Totals) -> Amount:
+    used = before.held + before.charged
+    return Amount(
+        tokens=max(0, limit.tokens - used.tokens) if limit.tokens is not None else 0,
+        device_ms=max(0, limit.device_ms - used.device_ms) if limit.device_ms is not None else 0,
+    )
+
+
+def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int) -> Iterator[Refusal]:
+    counted = limit.window in COUNTED
+    for currency in CURRENCIES:
+        most: int | None = getattr(limit, currency)
+        wanted: int = getattr(asked, currency)
+        # What takes nothing of a currency is not stopped by it, however much of it is spent.
+        if most is None or not wanted:
+            continue
+        free = most - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
+        if wanted > free:
+            never = wanted > most
+            yield Refusal(
+                window=limit.window,
+                subject=f"{limit.window}.{currency}",
+                asked=wanted,
+                limit=most,
+                free=free,
+                never=never,
+                reset_ms=calendar.end(limit.window, at_ms) if counted and not never else None,
+            )
