@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
+from reelgate.preprocess.v1.preprocess_pb2_grpc import (
+    add_PreprocessServiceServicer_to_server,
+    add_UsageServiceServicer_to_server,
+)
 from reelgate.rpc import telemetry
 from reelgate.rpc.config import ChannelConfig, ServerConfig
 from reelgate.rpc.exposition import exposed
 from reelgate.rpc.server import Server, settle, stop_event
 
 from . import tokens
+from .budgets import opening
 from .cache import PromptCache
 from .cache_redis import Shared
 from .estimates import Estimates
@@ -27,6 +31,7 @@ from .preparer import Preparer
 from .run import Rewriter, Similarity
 from .servicer import PreprocessServicer
 from .settings import Settings
+from .tenants import Tenants
 from .worker import Worker
 
 LINE_THREADS = 32
@@ -50,6 +55,7 @@ class App:
     """Where ``/metrics`` is served; 0: nowhere."""
     shared: Shared | None = None
     """Redis behind the cache."""
+    budgets: opening.Budgets | None = None
 
     async def changed(self, is_open: bool) -> None:
         """The generator came or went."""
@@ -83,14 +89,21 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
     ttl = settings.cache_ttl_seconds
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
     estimates = Estimates(generator)
-    preparer = Preparer(settings, lines, worker, cache, metrics)
+    tenants = Tenants(settings.tenants)
+    preparer = Preparer(settings, lines, worker, cache, metrics, tenants)
+    budgets = await opening.opened(settings, generator, tenants.filed)
     # What is not built is answered by the base class, which the stubs call abstract.
-    servicer = PreprocessServicer(preparer, generator, estimates)  # type: ignore[abstract]
+    servicer = PreprocessServicer(preparer, generator, estimates, budgets.gate if budgets else None)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
-    server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
-    app = App(server=server, generator=generator, shared=shared)
+    services = {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)}
+    if budgets:
+        services[opening.SERVICE] = partial(add_UsageServiceServicer_to_server, budgets.servicer)
+    server = Server(config, services)
+    app = App(server=server, generator=generator, shared=shared, budgets=budgets)
     await server.start()
     watching = asyncio.create_task(generator.watch(app.changed))
+    if budgets:
+        budgets.start()
     try:
         with exposed(settings.metrics_address, metrics.registry) as app.metrics_port:
             yield app
@@ -99,6 +112,8 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
         with suppress(asyncio.CancelledError):
             await watching
         await server.stop()
+        if budgets:
+            await budgets.close()
         worker.close()
         await cache.close()
         await estimates.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -28,13 +27,19 @@ class Preparer:
     """What PreparePrompt and GenerateVideo share."""
 
     def __init__(
-        self, settings: Settings, lines: Mapping[str, Line], worker: Worker, cache: PromptCache, metrics: Metrics
+        self,
+        settings: Settings,
+        lines: Mapping[str, Line],
+        worker: Worker,
+        cache: PromptCache,
+        metrics: Metrics,
+        tenants: Tenants | None = None,
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._lines = dict(lines)
         self._worker = worker
         self._cache = cache
-        self._tenants = Tenants(settings.tenants)
+        self._tenants = tenants or Tenants(settings.tenants)
 
     async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         """The prompt with its receipt, which names the tier (the default one where ``tier`` is empty) and the cache's part.
@@ -56,9 +61,7 @@ class Preparer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
-        configured = self._tenants.fresh(tenant)
-        if configured is None:
-            configured = await asyncio.to_thread(self._tenants.of, tenant)
+        configured = await self._tenants.now(tenant)
         versions = (*self._lines[tier].versions, configured.version)
         raw = message.SerializeToString(deterministic=True)
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
