@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from reelgate.budgets import Bill, Money, Verdict
+
 
 class Stage(enum.StrEnum):
     """Where a run is."""
@@ -143,7 +145,8 @@ class Receipt:
 class Prepared:
     """What the text encoder sees, its receipt, and its cost: ``cost_tokens`` are budget tokens.
 
-    ``device_ms_p50`` and ``device_ms_p95`` are None where the generator gave no estimate.
+    ``device_ms_p50`` and ``device_ms_p95`` are None where the generator gave no estimate, ``price`` (at most) where none is set,
+    ``budget`` where budgets are not kept or were not asked.
     """
 
     prompt: str
@@ -152,6 +155,8 @@ class Prepared:
     cost_tokens: int
     device_ms_p50: int | None = None
     device_ms_p95: int | None = None
+    price: Money | None = None
+    budget: Verdict | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +216,10 @@ class Report:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Video:
-    """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done."""
+    """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done.
+
+    ``bill``: what was charged, at the end of the stream that made it, where budgets are kept.
+    """
 
     name: str
     take: str
@@ -222,6 +230,7 @@ class Video:
     sha256: str
     report: Report | None
     progress: Progress | None
+    bill: Bill | None = None
 
 
 Event = Prepared | Accepted | Progress | Video
