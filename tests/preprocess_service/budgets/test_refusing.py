@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -104,10 +105,11 @@ async def test_too_many_at_once_are_told_to_come_back(house: House, replica: Rep
     assert never.retry_after is None
     await house.limit(concurrent=1)
     house.twin.hold.clear()
-    async for event in replica.client.generate(PROMPT, timeout=20):
-        if isinstance(event, v.Progress):
-            error = await refused(replica, OTHER)
-            house.twin.hold.set()
+    making = asyncio.create_task(replica.video())
+    await until(lambda: house.twin.runs)
+    error = await refused(replica, OTHER)
+    house.twin.hold.set()
+    await making
     assert isinstance(error, QuotaError)
     assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
     assert error.retry_after
