@@ -55,8 +55,8 @@ class Reconciler:
         self._lease_ms = round(3000 * every_s)
         self._watched: Counter[Key] = Counter()
         self._left: deque[Left] = deque()
-        self._claimed: list[Key] = []
-        """In the last round."""
+        self._round_of: list[Key] = []
+        """Handed over or claimed in the last round."""
         self._wake = asyncio.Event()
 
     def watch(self, hold: Hold) -> None:
@@ -147,11 +147,12 @@ class Reconciler:
     async def _round(self) -> bool:
         """What was handed over, then what nobody looks after; whether there is more."""
         handed = [self._left.popleft() for _ in range(min(MOST, len(self._left)))]
+        self._round_of = [(left.hold.name, left.hold.run) for left in handed]
         await self._each([self._ended(left) for left in handed])
         # Nobody needs to ask again before the next round, which is anybody's.
         at, for_ms = self._books.now(), round(self._every_s * 1000) // 2
         claimed = await self._books.ledger.claim(self._books.replica, at_ms=at, for_ms=for_ms, most=MOST)
-        self._claimed = [(hold.name, hold.run) for hold in claimed]
+        self._round_of += [(hold.name, hold.run) for hold in claimed]
         alone = [hold for hold in claimed if (hold.name, hold.run) not in self._watched]
         await self._each([self.look(hold) for hold in alone])
         return bool(self._left) or len(claimed) == MOST
@@ -192,7 +193,7 @@ class Reconciler:
         """What this replica looked after is free to be claimed from now on."""
         with suppress(ReelgateError):
             left = [(left.hold.name, left.hold.run) for left in self._left]
-            await self._give([*self._watched, *self._claimed, *left])
+            await self._give([*self._watched, *self._round_of, *left])
 
     async def _give(self, keys: list[Key]) -> None:
         if keys:
