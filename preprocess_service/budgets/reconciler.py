@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.rpc.errors import NotFoundError, ReelgateError
@@ -148,13 +149,13 @@ class Reconciler:
         """What was handed over, then what nobody looks after; whether there is more."""
         handed = [self._left.popleft() for _ in range(min(MOST, len(self._left)))]
         self._round_of = [(left.hold.name, left.hold.run) for left in handed]
-        await self._each([self._ended(left) for left in handed])
+        await self._each(partial(self._ended, left) for left in handed)
         # Nobody needs to ask again before the next round, which is anybody's.
         at, for_ms = self._books.now(), round(self._every_s * 1000) // 2
         claimed = await self._books.ledger.claim(self._books.replica, at_ms=at, for_ms=for_ms, most=MOST)
         self._round_of += [(hold.name, hold.run) for hold in claimed]
         alone = [hold for hold in claimed if (hold.name, hold.run) not in self._watched]
-        await self._each([self.look(hold) for hold in alone])
+        await self._each(partial(self.look, hold) for hold in alone)
         return bool(self._left) or len(claimed) == MOST
 
     async def _ended(self, left: Left) -> None:
@@ -170,13 +171,13 @@ class Reconciler:
             log.warning("a hold waits", extra={"reason": error.reason, "run": hold.run})
         await self._give([(hold.name, hold.run)])
 
-    async def _each(self, work: list[Awaitable[object]]) -> None:
+    async def _each(self, work: Iterable[Callable[[], Awaitable[object]]]) -> None:
         """All of it, few at a time. Where one cannot be done the others may be: the first error is told, they are claimed again."""
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def one(each: Awaitable[object]) -> None:
+        async def one(each: Callable[[], Awaitable[object]]) -> None:
             async with room:
-                await each
+                await each()
 
         for result in await asyncio.gather(*map(one, work), return_exceptions=True):
             if isinstance(result, ReelgateError):
