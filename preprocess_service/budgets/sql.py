@@ -34,8 +34,19 @@ from .core import (
 from .database import Database
 from .ledger import Drift
 from .memory import hold_of as granted
-from .rows import ENTRY, Params, budget_json, details_of, dumps, ending_of, entry_of, hold_of, hold_row
-from .rows import settled_of, totals_row
+from .rows import (
+    ENTRY,
+    Params,
+    budget_json,
+    details_of,
+    dumps,
+    ending_of,
+    entry_of,
+    hold_of,
+    hold_row,
+    settled_of,
+    totals_row,
+)
 from .schema import budgets, holds, raises
 from .tally import drifts
 
