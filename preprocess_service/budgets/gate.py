@@ -78,9 +78,9 @@ class Gate:
 
     def price(self, cost: pb.CostEstimate, tier: str) -> None:
         """Fill in what ``cost`` is at most, where a price is set."""
-        amount = Amount(tokens=cost.tokens, device_ms=cost.device_ms_p95)
-        if money := messages.money(self._books.prices(tier, self._books.now()), amount):
-            cost.price.CopyFrom(money)
+        price = self._books.prices(tier, self._books.now())
+        if price.version:  # asked at every dry run, so what is not set costs no more than this
+            cost.price.CopyFrom(messages.money(price, Amount(tokens=cost.tokens, device_ms=cost.device_ms_p95)))
 
     def _say(self, made: pb.PreparedPrompt, ask: Ask, decision: Decision) -> None:
         made.budget.CopyFrom(messages.verdict_of(decision, ask.flags))
