@@ -186,7 +186,12 @@ def _begin(conn: Connection) -> None:
 def _whole(engine: Engine, body: Body[T]) -> T:
     with engine.connect() as conn:
         made = body(conn)
-        conn.commit()
+        try:
+            conn.commit()
+        except BaseException:
+            # A commit that failed (a full disk) may leave its transaction open: nobody is to find it on this connection.
+            conn.invalidate()
+            raise
         return made
 
 
@@ -210,7 +215,11 @@ class _Postgres:
             try:
                 await conn.commit()
             except DBAPIError as error:
+                await conn.invalidate()
                 raise CommitUnansweredError from error
+            except BaseException:
+                await conn.invalidate()
+                raise
             return made
 
     async def close(self) -> None:

@@ -105,7 +105,7 @@ def running(options: tuple[str, ...] = FAST) -> Iterator[PostgresServer]:
     found = programs()
     if found is None:
         raise RuntimeError("no PostgreSQL is installed here")
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ledger-", dir="/tmp"))  # noqa: S108 the user postgres must get in
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ledger-", dir="/tmp"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres", "postgres")

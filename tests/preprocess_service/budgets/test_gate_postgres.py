@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
-
-import pytest
 
 from preprocess_service.budgets import opening
 from preprocess_service.budgets.core import Amount, Limit, Window
@@ -17,18 +14,11 @@ from preprocess_service.settings import Settings
 from reelgate import values as v
 from reelgate.rpc.errors import ReelgateError, TokenBudgetExhaustedError
 
-from .postgres_server import PostgresServer, programs, running
+from .postgres_server import PostgresServer
 from .replicas import Replica, housed, until
 
-pytestmark = pytest.mark.skipif(programs() is None, reason="no PostgreSQL is installed here")
 FITS = 12
 ASKED = 40
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with running() as server:
-        yield server
 
 
 async def test_three_replicas_spend_what_there_is_and_no_token_more(postgres: PostgresServer, line: Line) -> None:

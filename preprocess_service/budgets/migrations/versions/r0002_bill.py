@@ -6,7 +6,6 @@ The entries themselves stay as they were, so their seals still fit: what had no 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,11 +31,13 @@ def _word(name: str, size: int = 64) -> sa.Column[str]:
 def upgrade() -> None:
     for name in ("overrun_tokens", "overrun_ms"):
         op.add_column("windows", _count(name))
-    column: sa.Column[Any]
-    for column in (_count("measured_tokens"), _count("measured_ms"), _word("price_version")):
-        op.add_column("holds", column)
-    for column in (_count("saved_ms"), _word("price_version"), _word("currency", 3), *map(_count, MONEY)):
-        op.add_column("entries", column)
+    for name in ("measured_tokens", "measured_ms"):
+        op.add_column("holds", _count(name))
+    op.add_column("holds", _word("price_version"))
+    for name in ("saved_ms", *MONEY):
+        op.add_column("entries", _count(name))
+    op.add_column("entries", _word("price_version"))
+    op.add_column("entries", _word("currency", 3))
     _new_tables()
     _fill_overrun()
     _fill_holds()
