@@ -1,0 +1,79 @@
+"""Real databases with the tables of the ledger in them, and rows for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from preprocess_service.budgets import schema
+
+HOUR = 3_600_000
+JANUARY = 1_767_225_600_000
+"""2026-01-01T00:00:00Z."""
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of its own, gone with the block; its URL for asyncpg."""
+    folder = Path(tempfile.mkdtemp(prefix="reelgate-pg-"))
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    if user:
+        shutil.chown(folder, "postgres")
+    data = folder / "data"
+    subprocess.run(
+        ["initdb", "-D", data, "-U", "reelgate", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **user,
+    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
+    command = ["pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w"]
+    subprocess.run([*command, "start"], check=True, capture_output=True, cwd=folder, **user)
+    try:
+        yield f"postgresql+asyncpg://reelgate@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*command, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **user)
+        shutil.rmtree(folder)
+
+
+@asynccontextmanager
+async def tables(url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine on ``url``, with empty tables."""
+    engine = create_async_engine(url)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(schema.metadata.drop_all)
+            await connection.run_sync(schema.metadata.create_all)
+        yield engine
+    finally:
+        await engine.dispose()
+        # asyncpg's and aiosqlite's last callbacks.
+        await asyncio.sleep(0)
+
+
+async def add(engine: AsyncEngine, table: Any, *rows: dict[str, Any]) -> None:
+    """Rows of a table; what they leave out has its default."""
+    async with engine.begin() as connection:
+        for row in rows:
+            await connection.execute(insert(table).values(**row))
+
+
+def hour(at: int, tenant: str = "acme", tier: str = "full", policy: str = "economy", **figures: Any) -> dict[str, Any]:
+    """A row of `usage`, ``at`` hours after the first of January 2026."""
+    row = {"tenant": tenant, "hour_ms": JANUARY + at * HOUR, "tier": tier, "policy": policy, "currency": "USD"}
+    return row | {"requests": 1} | figures
