@@ -83,9 +83,11 @@ class Admission:
         estimate = self.estimate(take)
         return None if estimate is None else estimate.p50
 
-    def estimate(self, take: Take) -> Estimate | None:
+    def estimate(self, take: Take, *, denoised: bool = False) -> Estimate | None:
+        """``denoised``: the take's latents are there, and only they are decoded and encoded."""
         geometry = self._geometries[take.tier]
-        return self.estimator.estimate(take.tier, geometry, geometry.shape(take))
+        done = frozenset({Stage.TEXT, Stage.DENOISE}) if denoised else frozenset[Stage]()
+        return self.estimator.estimate(take.tier, geometry, geometry.shape(take), done=done)
 
     def ended(self, request: Request, report: Report | None) -> None:
         """Tells the breaker and the estimator how a run ended; None where the service stopped under it."""

@@ -77,8 +77,10 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) -> AsyncIterator[App]:
-    """The service over ``lines``, which stay the caller's; ``worker`` is closed."""
+async def serving(
+    settings: Settings, lines: dict[str, Line], worker: Worker, books: opening.Keeping | None = None
+) -> AsyncIterator[App]:
+    """The service over ``lines``, which stay the caller's; ``worker`` is closed, as are ``books`` (None: those of the settings)."""
     channel = ChannelConfig(
         target=settings.generator, token=settings.generator_token or None, attempts=1, begins_traces=False
     )
@@ -91,7 +93,7 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
     estimates = Estimates(generator)
     tenants = Tenants(settings.tenants)
     preparer = Preparer(settings, lines, worker, cache, metrics, tenants)
-    budgets = await opening.opened(settings, generator, tenants.filed)
+    budgets = opening.opened(settings, generator, tenants.filed, books or await opening.keeping(settings))
     # What is not built is answered by the base class, which the stubs call abstract.
     servicer = PreprocessServicer(preparer, generator, estimates, budgets.gate if budgets else None)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from reelgate import values as v
+from reelgate.budgets import Money, Verdict
 from reelgate.rpc.errors import ReelgateError
 
 out = Console(emoji=False)
@@ -39,8 +40,11 @@ def failure(what: str, why: str, next_step: str = "", request_id: str = "") -> N
 
 
 def refusal(error: ReelgateError) -> None:
-    """A typed error, with its reason."""
+    """A typed error, with its reason; of a budget, every limit that is in the way."""
     failure(error.reason, error.message, error.next_step, error.request_id)
+    if error.quota and len(error.violations) > 1:
+        for violation in error.violations:
+            line(f"  {escape(violation.subject)}: {escape(violation.description)}", to=errors)
 
 
 class Bar:
@@ -106,6 +110,8 @@ def prepared(value: v.Prepared) -> None:
         line(f"  lost {escape(reason)}")
     for warning in receipt.warnings:
         note(warning)
+    if value.budget:
+        verdict(value.budget)
 
 
 def cost(tokens: int, video: v.Video) -> None:
@@ -120,6 +126,28 @@ def cost(tokens: int, video: v.Video) -> None:
     if report.steps_resumed:
         reused += f" ({report.steps_resumed} of them before a restart)"
     line(f"cost: {tokens} tokens; {report.device_ms} device ms ({stages}){reused}")
+
+
+def bill(video: v.Video) -> None:
+    """What was charged, where budgets are kept."""
+    charged = video.bill
+    if charged is None:
+        return
+    paid = f"{money(charged.price)}; " if charged.price else ""
+    over = f", {charged.overrun_device_ms} ms more on the house" if charged.overrun_device_ms else ""
+    line(f"bill: {paid}{charged.tokens} tokens, {charged.device_ms} device ms ({charged.cause}){over}")
+
+
+def money(value: Money) -> str:
+    """All six decimals: a prompt costs less than a cent."""
+    sign, micros = "-" if value.micros < 0 else "", abs(value.micros)
+    return f"{sign}{micros // 1_000_000}.{micros % 1_000_000:06d} {value.currency}"
+
+
+def verdict(value: Verdict) -> None:
+    """What the budget said, where it said something that a user should know."""
+    for warning in value.warnings:
+        note(f"budget: {warning}")
 
 
 def video(value: v.Video) -> None:

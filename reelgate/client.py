@@ -14,6 +14,8 @@ from typing import Self
 
 from reelgate import convert
 from reelgate import values as v
+from reelgate.client_budgets import BudgetCalls
+from reelgate.client_budgets import UnreachableError as UnreachableError
 from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1 import preprocess_pb2_grpc as rpc
@@ -28,13 +30,7 @@ SHORT_CALL_SECONDS = 30.0
 DOWNLOAD_ATTEMPTS = 3
 
 
-class UnreachableError(UnavailableError):
-    """Nobody answers at the address, or the connection broke."""
-
-    next_step = "See whether the service runs (`reelgate health HOST:PORT`); `reelgate up` starts it on this machine."
-
-
-class Client:
+class Client(BudgetCalls):
     """One connection to Reelgate; make it inside a running event loop and close it, or use ``async with``.
 
         async with Client() as reelgate:
@@ -47,6 +43,7 @@ class Client:
     def __init__(self, address: str = DEFAULT_ADDRESS, *, token: str | None = None, tls: bool = False) -> None:
         self._channel = connect(ChannelConfig(target=address, token=token, tls=tls))
         self._stub = rpc.PreprocessServiceStub(self._channel)
+        self._usage = rpc.UsageServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,9 +68,14 @@ class Client:
         strict: bool = False,
         ratio: float | None = None,
         tier: str = "",
+        settings: v.Settings | None = None,
+        check_budget: bool = False,
         timeout: float | None = SHORT_CALL_SECONDS,
     ) -> v.Prepared:
-        """The dry run: the final prompt and its receipt; nothing is queued or spent. ``timeout`` in seconds."""
+        """The dry run: the final prompt, its receipt and what it would cost; nothing is queued or spent. ``timeout`` in seconds.
+
+        ``settings`` (whose tier may stand in ``tier`` alone) matter for the cost. ``check_budget``: also what the budget would say.
+        """
         request = convert.message(
             pb.PreparePromptRequest,
             input=convert.prompt_input(
@@ -85,7 +87,8 @@ class Client:
                 strict=strict,
                 ratio=ratio,
             ),
-            settings=convert.settings_message(v.Settings(tier=tier)),
+            settings=convert.settings_message(settings or v.Settings(tier=tier)),
+            check_budget=check_budget,
         )
         with typed_errors(UnreachableError):
             return convert.prepared(await self._stub.PreparePrompt(request, timeout=timeout))
@@ -105,7 +108,9 @@ class Client:
         request_id: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[v.Event, None]:
-        """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video`.
+        """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video` with its bill.
+
+        ``request_id`` is your own id of this request: however often it is sent again with that, it is charged once.
 
         Leaving the iterator does not stop the run: the same request attaches to it again. Equal requests are one video.
         """
@@ -148,6 +153,7 @@ class Client:
         ratio: float | None = None,
         settings: v.Settings | None = None,
         post_processing: v.PostProcessing | None = None,
+        request_id: str = "",
         timeout: float | None = None,
     ) -> v.Video:
         """Generate, download and verify; ``on_event`` sees every event. Returns the finished video.
@@ -162,8 +168,10 @@ class Client:
             negative_prompt=negative_prompt,
             template=template,
             strict=strict,
+            ratio=ratio,
             settings=settings,
             post_processing=post_processing,
+            request_id=request_id,
             timeout=timeout,
         )
         async with aclosing(run) as events:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..generator import Generator
 from ..settings import Settings
-from .books import Books
+from .books import Books, Flags, Prices, free, ordinary
 from .core import Filed
 from .gate import Gate
 from .ledger import Ledger
@@ -43,24 +43,41 @@ class Budgets:
         await self.books.ledger.close()
 
 
-async def opened(settings: Settings, generator: Generator, filed: Callable[[str], Awaitable[Filed]]) -> Budgets | None:
-    """None where the ledger is off. Raises ``ValueError`` for a ledger that cannot be."""
-    if settings.ledger == "off":
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What keeps the books: a ledger, who answers queries of it, and what it wants done every so often."""
+
+    ledger: Ledger
+    usage: Usage = field(default_factory=NoUsage)
+    chores: tuple[Chore, ...] = ()
+    prices: Prices = free
+    flags: Flags = ordinary
+
+
+def opened(
+    settings: Settings, generator: Generator, filed: Callable[[str], Awaitable[Filed]], keeping: Keeping | None
+) -> Budgets | None:
+    """None where no books are kept."""
+    if keeping is None:
         return None
-    ledger, usage, chores = await _ledger(settings)
     books = Books(
-        ledger=ledger,
+        ledger=keeping.ledger,
         replica=settings.replica,
         filed=filed,
+        prices=keeping.prices,
+        flags=keeping.flags,
         grace_ms=round(settings.hold_grace_seconds * 1000),
         unknown_device_ms=settings.unknown_device_ms,
     )
-    reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
-    servicer = UsageServicer(books, usage)
+    reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=keeping.chores)
+    servicer = UsageServicer(books, keeping.usage)
     return Budgets(books=books, gate=Gate(books, generator, reconciler), reconciler=reconciler, servicer=servicer)
 
 
-async def _ledger(settings: Settings) -> tuple[Ledger, Usage, tuple[Chore, ...]]:
+async def keeping(settings: Settings) -> Keeping | None:
+    """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger that cannot be."""
+    if settings.ledger == "off":
+        return None
     if settings.ledger == "memory":
-        return MemoryLedger(), NoUsage(), ()
+        return Keeping(ledger=MemoryLedger())
     raise ValueError("no SQL ledger yet")

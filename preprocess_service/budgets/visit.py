@@ -30,7 +30,7 @@ from .refusing import error_of
 
 log = logging.getLogger(__name__)
 PROOFS = (RequestError, AccessError, QuotaError, QueueFullError, NotBuiltError)
-"""Refusals of the generator that prove that it began nothing; after any other it may have."""
+"""Refusals of the generator that prove by themselves that it began nothing. After any other it is asked."""
 NEVER_RAN = frozenset({Cause.NEVER_BEGAN, Cause.REFUSED, Cause.JOINED})
 MARGIN = 1.05
 """A hold is extended by this much more than the forecast, and not again before the forecast has grown by as much."""
@@ -137,7 +137,8 @@ class Visit:
     async def again(self, error: ReelgateError) -> bool:
         """The stream ended so; whether the request is to be sent once more, since its hold was given up on its way.
 
-        An answer of the generator that proves that nothing began releases what was held for it.
+        Where the generator itself answered so before it took the request up, what was held for that is released at once: the call is
+        over, nothing can come of it later. A connection that broke proves nothing.
         """
         if isinstance(error, VideoCancelledError) and await self._was_given_up():
             return True
@@ -146,15 +147,15 @@ class Visit:
 
     async def _refused(self, error: ReelgateError) -> None:
         hold = self.hold
-        proof = error.answered and isinstance(error, PROOFS) and self._accepted is None
-        if not (proof and self._sent and self._fresh and hold and hold.state is State.OPEN):
+        answered = error.answered and self._sent and self._accepted is None
+        if not (answered and self._fresh and hold and hold.state is State.OPEN):
             return
         try:
-            if hold.request_id:
-                # A retry may have sent the same run meanwhile, and may have got through.
-                ended = await self._reconciler.look(hold, refused=True)
-            else:
+            # A retry with the same id may have sent the same run meanwhile, and may have got through.
+            if isinstance(error, PROOFS) and not hold.request_id:
                 ended = await self._books.settle(hold, bills.bill(Cause.REFUSED, tokens=0))
+            else:
+                ended = await self._reconciler.look(hold, refused=True)
         except ReelgateError as trouble:
             log.warning("released later", extra={"reason": trouble.reason, "run": hold.run})
         else:

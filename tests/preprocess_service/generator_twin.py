@@ -124,7 +124,7 @@ class Twin(GeneratorServiceServicer):
         else:
             told.run = run.run
             told.attached = run.state == pb.VIDEO_STATE_RUNNING
-            told.cached = run.state == pb.VIDEO_STATE_DONE
+            told.cached = run.state == pb.VIDEO_STATE_DONE and run.run != request.run
         yield pb.GenerateVideoResponse(accepted=told)
         try:
             if told.cached:
