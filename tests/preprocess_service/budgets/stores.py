@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import BigInteger, String, insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from preprocess_service.budgets import schema
@@ -77,3 +77,20 @@ def hour(at: int, tenant: str = "acme", tier: str = "full", policy: str = "econo
     """A row of `usage`, ``at`` hours after the first of January 2026."""
     row = {"tenant": tenant, "hour_ms": JANUARY + at * HOUR, "tier": tier, "policy": policy, "currency": "USD"}
     return row | {"requests": 1} | figures
+
+
+def entry(**given: Any) -> dict[str, Any]:
+    """A row of `entries`: by default the settlement of a hold, all figures 0."""
+    seq = given.get("seq", 1)
+    figures = {c.name: 0 for c in schema.entries.c if isinstance(c.type, BigInteger)}
+    words = {c.name: "" for c in schema.entries.c if isinstance(c.type, String)}
+    times = {"at_ms": JANUARY + seq, "reserved_ms": JANUARY}
+    about = {"tenant": "acme", "seq": seq, "kind": "settle", "name": f"videos/{seq}", "run": "r", "cause": "done"}
+    return {**figures, **words, **times, **about, **given}
+
+
+async def told_of(engine: AsyncEngine, *rows: dict[str, Any]) -> None:
+    """Entries that the outside is to be told of."""
+    waiting = [{"tenant": row["tenant"], "seq": row["seq"], "at_ms": row["at_ms"]} for row in rows]
+    await add(engine, schema.entries, *rows)
+    await add(engine, schema.outbox, *waiting)
