@@ -37,7 +37,8 @@ class DeliveryError(Exception):
 class Sink(Protocol):
     """Takes one event, for good, or raises ``DeliveryError``. ``timeout_s``: the longest that it takes over one."""
 
-    timeout_s: float
+    @property
+    def timeout_s(self) -> float: ...
 
     async def send(self, key: str, body: bytes) -> None: ...
 
@@ -77,7 +78,7 @@ class Webhook:
     """HTTP POST, one event a request. Only a 2xx takes it; a redirect is none: what we say goes to nobody else than the operator chose."""
 
     def __init__(self, url: str, *, key: bytes = b"", timeout_s: float = 10.0) -> None:
-        self._url, self._key, self.timeout_s = urlsplit(url), key, timeout_s
+        self._url, self._key, self._timeout_s = urlsplit(url), key, timeout_s
         # Threads of our own: a receiver that hangs takes none from the line of prompts.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
         self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
@@ -86,16 +87,20 @@ class Webhook:
         connection = self._connection()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(self._timeout_s):
                 status, after = await loop.run_in_executor(self._threads, self._post, connection, key, body)
         except TimeoutError:
-            raise DeliveryError(f"no answer within {self.timeout_s:g} s") from None
+            raise DeliveryError(f"no answer within {self._timeout_s:g} s") from None
         except (OSError, HTTPException, ValueError) as error:
             raise DeliveryError(f"{type(error).__name__}: {error}") from error
         finally:
             _cut(connection)
         if not 200 <= status < 300:
             raise DeliveryError(f"HTTP {status}", after)
+
+    @property
+    def timeout_s(self) -> float:
+        return self._timeout_s
 
     def close(self) -> None:
         """Waits for nobody."""
@@ -104,8 +109,8 @@ class Webhook:
     def _connection(self) -> HTTPConnection:
         host = self._url.hostname or ""
         if self._tls is not None:
-            return HTTPSConnection(host, self._url.port, timeout=self.timeout_s, context=self._tls)
-        return HTTPConnection(host, self._url.port, timeout=self.timeout_s)
+            return HTTPSConnection(host, self._url.port, timeout=self._timeout_s, context=self._tls)
+        return HTTPConnection(host, self._url.port, timeout=self._timeout_s)
 
     def _post(self, connection: HTTPConnection, key: str, body: bytes) -> tuple[int, float]:
         at = int(time.time())
