@@ -20,14 +20,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Select, func, insert, literal, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Insert, Select, func, insert, literal, select, text
 
 from benchmarks.report import Goal, close
+from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.schema import entries, metadata, usage
 from preprocess_service.budgets.usage import UsageQueries
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
@@ -38,6 +39,7 @@ ENTRIES, QUICK = 1_000_000, 50_000
 TENANTS, HOURS, TIERS, POLICIES = 50, 31 * 24, ("full", "draft"), ("economy", "balanced")
 CHUNK = 10_000
 AGAIN = 15
+WAIT_S = 600.0
 GOAL_MS = 200.0
 ADMIN = Identity(tenant="ops", roles=frozenset({"admin"}))
 FIGURES = ("tokens_saved", "saved_ms", "prepare_us", "tokens_micros", "device_micros", "prepare_micros")
@@ -75,33 +77,35 @@ def made(count: int) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-async def fill(engine: AsyncEngine, count: int) -> int:
+async def fill(database: Database, count: int) -> int:
     """The entries, and `usage` as they add up; the rows of `usage`."""
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-        chunk: list[dict[str, Any]] = []
-        for row in made(count):
-            chunk.append(row)
-            if len(chunk) == CHUNK:
-                await connection.execute(insert(entries), chunk)
-                chunk = []
-        if chunk:
-            await connection.execute(insert(entries), chunk)
-        hour = entries.c.reserved_ms - entries.c.reserved_ms % literal(HOUR, literal_execute=True)
-        keys = [entries.c.tenant, hour, entries.c.tier, entries.c.policy, entries.c.currency]
-        sums = {
-            "requests": func.count(),
-            "done": func.count(),
-            "tokens": func.sum(entries.c.charged_tokens),
-            "device_ms": func.sum(entries.c.charged_ms),
-            **{name: func.sum(entries.c[name]) for name in FIGURES},
-        }
-        rolled = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys)
-        names = ["tenant", "hour_ms", "tier", "policy", "currency", *sums]
-        await connection.execute(insert(usage).from_select(names, rolled))
-    async with engine.begin() as connection:
-        await connection.execute(text("ANALYZE"))
-        return int((await connection.execute(select(func.count()).select_from(usage))).scalar_one())
+
+    def body(connection: Connection) -> None:
+        metadata.create_all(connection)
+        rows = made(count)
+        while chunk := list(islice(rows, CHUNK)):
+            connection.execute(insert(entries), chunk)
+        connection.execute(rolled())
+
+    await database.write(body)
+    await database.write(lambda connection: connection.execute(text("ANALYZE")))
+    counted = select(func.count()).select_from(usage)
+    return int(await database.read(lambda connection: connection.execute(counted).scalar_one()))
+
+
+def rolled() -> Insert:
+    """`usage`, as the ledger writes it with each settlement."""
+    hour = entries.c.reserved_ms - entries.c.reserved_ms % literal(HOUR, literal_execute=True)
+    keys = [entries.c.tenant, hour, entries.c.tier, entries.c.policy, entries.c.currency]
+    sums = {
+        "requests": func.count(),
+        "done": func.count(),
+        "tokens": func.sum(entries.c.charged_tokens),
+        "device_ms": func.sum(entries.c.charged_ms),
+        **{name: func.sum(entries.c[name]) for name in FIGURES},
+    }
+    found = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys)
+    return insert(usage).from_select(["tenant", "hour_ms", "tier", "policy", "currency", *sums], found)
 
 
 def raw() -> Select[Any]:
@@ -133,18 +137,17 @@ def request() -> pb.QueryUsageRequest:
 
 async def timed(url: str) -> tuple[float, float, float]:
     """Milliseconds of the first answer on a new connection, of the median of those after it, and of adding up raw entries."""
-    engine = create_async_engine(url)
-    usages, took = UsageQueries(engine), []
+    database = Database(url, wait_s=WAIT_S)
+    usages, took = UsageQueries(database), []
     for _ in range(1 + AGAIN):
         began = time.perf_counter()
         answer = await usages.query(request(), ADMIN)
         took.append((time.perf_counter() - began) * 1000)
     began = time.perf_counter()
-    async with engine.connect() as connection:
-        counted = [(row[0], int(row[3])) for row in (await connection.execute(raw())).all()]
+    found = await database.read(lambda connection: connection.execute(raw()).all())
     by_hand = (time.perf_counter() - began) * 1000
-    assert counted == [(row.tenant, row.tokens) for row in answer.rows]
-    await engine.dispose()
+    assert [(row[0], int(row[3])) for row in found] == [(row.tenant, row.tokens) for row in answer.rows]
+    await database.close()
     return took[0], statistics.median(took[1:]), by_hand
 
 
@@ -159,21 +162,21 @@ def forget(folder: Path) -> None:
 
 async def on_sqlite(count: int) -> tuple[int, tuple[float, float, float]]:
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite+aiosqlite:///{folder}/ledger.db"
-        engine = create_async_engine(url)
-        rows = await fill(engine, count)
-        await engine.dispose()
+        url = f"sqlite:///{folder}/ledger.db"
+        database = Database(url, wait_s=WAIT_S)
+        rows = await fill(database, count)
+        await database.close()
         forget(Path(folder))
         return rows, await timed(url)
 
 
 async def on_postgres(count: int) -> tuple[int, tuple[float, float, float]]:
     with postgres() as url:
-        engine = create_async_engine(url)
-        rows = await fill(engine, count)
-        async with engine.connect() as connection:
-            data = Path((await connection.execute(text("SHOW data_directory"))).scalar_one())
-        await engine.dispose()
+        database = Database(url, wait_s=WAIT_S)
+        rows = await fill(database, count)
+        where = text("SHOW data_directory")
+        data = Path(await database.read(lambda connection: connection.execute(where).scalar_one()))
+        await database.close()
         await asyncio.to_thread(restart, data, url)
         return rows, await timed(url)
 

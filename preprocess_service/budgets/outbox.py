@@ -15,13 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import delete, false, func, select, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from reelgate.rpc.errors import BudgetStoreUnavailableError
+from sqlalchemy import Connection, Executable, delete, func, select, update
 
 from .books import clock
+from .database import Database
 from .events import encoded, event_of
 from .schema import entries, outbox
 from .sinks import AT_ONCE, DeliveryError, Sink
@@ -49,38 +46,32 @@ class Outbox:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        database: Database,
         sink: Sink,
         *,
         source: str = "/reelgate",
         tries: int = TRIES,
         now: Callable[[], int] = clock,
     ) -> None:
-        self._engine, self._sink, self._source, self._tries, self._now = engine, sink, source, tries, now
+        self._database, self._sink, self._source, self._tries, self._now = database, sink, source, tries, now
         self._lease_ms = round((RUN + 1) * sink.timeout_s * 1000)
         self.counts: Counter[str] = Counter(sent=0, failed=0, given_up=0)
 
     async def drain(self, most: int = 1000) -> int:
         """Tell what is due, at most ``most`` events; how many were taken. Raises ``BudgetStoreUnavailableError``."""
         before = self.counts["sent"]
-        try:
-            while (told := self.counts["sent"] - before) < most:
-                claims = await self._claim(min(AT_ONCE, most - told), min(RUN, most - told))
-                if not claims:
-                    break
-                await asyncio.gather(*map(self._tell, claims))
-        except (DBAPIError, SQLAlchemyError, OSError, TimeoutError) as error:
-            raise BudgetStoreUnavailableError("the outbox cannot be read now") from error
+        while (told := self.counts["sent"] - before) < most:
+            claims = await self._claim(min(AT_ONCE, most - told), min(RUN, most - told))
+            if not claims:
+                break
+            await asyncio.gather(*map(self._tell, claims))
         return self.counts["sent"] - before
 
     async def waiting(self) -> tuple[int, int]:
         """Events that are not told yet, and those that were given up."""
         counted = select(outbox.c.given_up, func.count()).group_by(outbox.c.given_up)
-        try:
-            async with self._engine.connect() as connection:
-                found = {bool(given_up): int(n) for given_up, n in (await connection.execute(counted)).all()}
-        except (DBAPIError, SQLAlchemyError, OSError, TimeoutError) as error:
-            raise BudgetStoreUnavailableError("the outbox cannot be read now") from error
+        rows = await self._database.read(lambda connection: connection.execute(counted).all())
+        found = {bool(given_up): int(number) for given_up, number in rows}
         return found.get(False, 0), found.get(True, 0)
 
     def close(self) -> None:
@@ -89,20 +80,19 @@ class Outbox:
     async def _claim(self, tenants: int, each: int) -> list[Claimed]:
         now = self._now()
         until = now + self._lease_ms
-        async with self._engine.begin() as connection:
-            # SQLite locks nothing for a SELECT: a write that changes nothing keeps other processes out until this one is done.
-            await connection.execute(update(outbox).where(false()).values(tries=0))
-            heads = (await connection.execute(_heads(now, tenants))).all()
-            made = []
-            for (tenant,) in heads:
-                rows = (await connection.execute(_events(tenant, each))).mappings().all()
-                made.append(Claimed(tenant=tenant, rows=tuple(dict(row) for row in rows), until_ms=until))
-                await self._set(connection, tenant, [row["seq"] for row in rows], next_ms=until)
-        return made
 
-    async def _set(self, connection: AsyncConnection, tenant: str, seqs: Sequence[int], **values: Any) -> None:
-        mine = (outbox.c.tenant == tenant) & outbox.c.seq.in_(seqs)
-        await connection.execute(update(outbox).where(mine).values(**values))
+        def body(connection: Connection) -> list[Claimed]:
+            made = []
+            for (tenant,) in connection.execute(_heads(now, tenants)).all():
+                rows = connection.execute(_events(tenant, each)).mappings().all()
+                made.append(Claimed(tenant=tenant, rows=tuple(dict(row) for row in rows), until_ms=until))
+                connection.execute(_set(tenant, [row["seq"] for row in rows], next_ms=until))
+            return made
+
+        return await self._database.write(body)
+
+    async def _write(self, statement: Executable) -> None:
+        await self._database.write(lambda connection: connection.execute(statement) and None)
 
     async def _tell(self, claimed: Claimed) -> None:
         """One after the other, until one is not taken or the claim runs out; what is left is free for the next."""
@@ -115,8 +105,7 @@ class Outbox:
                 break
             left.remove(row["seq"])
         if left:
-            async with self._engine.begin() as connection:
-                await self._set(connection, claimed.tenant, left, next_ms=0)
+            await self._write(_set(claimed.tenant, left, next_ms=0))
 
     async def _one(self, tenant: str, row: Mapping[str, Any]) -> bool:
         """Whether the next may be told."""
@@ -129,8 +118,7 @@ class Outbox:
             await self._sink.send(f"{tenant}/{seq}", body)
         except DeliveryError as error:
             return await self._failed(tenant, seq, row["tries"] + 1, error)
-        async with self._engine.begin() as connection:
-            await connection.execute(delete(outbox).where(outbox.c.tenant == tenant, outbox.c.seq == seq))
+        await self._write(delete(outbox).where(outbox.c.tenant == tenant, outbox.c.seq == seq))
         self.counts["sent"] += 1
         return True
 
@@ -144,9 +132,12 @@ class Outbox:
         else:
             log.warning("an event was not taken", extra=about)
         pause = max(min(FIRST_PAUSE_MS << min(tries - 1, 20), LONGEST_PAUSE_MS), round(error.after_s * 1000))
-        async with self._engine.begin() as connection:
-            await self._set(connection, tenant, [seq], tries=tries, next_ms=self._now() + pause, given_up=given_up)
+        await self._write(_set(tenant, [seq], tries=tries, next_ms=self._now() + pause, given_up=given_up))
         return given_up
+
+
+def _set(tenant: str, seqs: Sequence[int], **values: Any) -> Executable:
+    return update(outbox).where(outbox.c.tenant == tenant, outbox.c.seq.in_(seqs)).values(**values)
 
 
 def _heads(now: int, most: int) -> Any:

@@ -8,16 +8,14 @@ from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, Select, case, cast, func, literal, select, tuple_
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
-from reelgate.rpc.errors import BudgetStoreUnavailableError
 from reelgate.rpc.identity import Identity
 
 from . import calendar, usage_rules
 from .books import clock
 from .core import Window
+from .database import Database
 from .messages import stamp
 from .schema import usage
 from .usage_rules import DAY, HOUR, Query
@@ -104,10 +102,14 @@ def _const(value: int) -> ColumnElement[int]:
 
 
 class UsageQueries:
-    """Answers QueryUsage out of a ledger's database, by one code path on SQLite and PostgreSQL."""
+    """Answers QueryUsage out of a ledger's database, by one code path on SQLite and PostgreSQL.
 
-    def __init__(self, engine: AsyncEngine, now: Callable[[], int] = clock) -> None:
-        self._engine, self._now = engine, now
+    Give it a `Database` of its own: a look at a year may take longer than a reservation may wait, and it is nobody's sign that the
+    ledger is down.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], int] = clock) -> None:
+        self._database, self._now = database, now
 
     async def query(self, request: pb.QueryUsageRequest, identity: Identity) -> pb.QueryUsageResponse:
         """One page. Raises ``InvalidFieldError``, ``RoleRequiredError`` and ``BudgetStoreUnavailableError``."""
@@ -131,11 +133,8 @@ class UsageQueries:
     async def rows(self, query: Query, *, after: Sequence[int | str] = (), most: int | None = None) -> list[Row]:
         """At most ``most`` rows behind the place ``after``. Raises ``BudgetStoreUnavailableError``."""
         width = len(query.group_by)
-        try:
-            async with self._engine.connect() as connection:
-                found = (await connection.execute(statement(query, after, most))).all()
-        except (DBAPIError, SQLAlchemyError, OSError, TimeoutError) as error:
-            raise BudgetStoreUnavailableError("the usage cannot be read now") from error
+        asked = statement(query, after, most)
+        found = await self._database.read(lambda connection: connection.execute(asked).all())
         return [
             Row(
                 bucket_ms=each[0],

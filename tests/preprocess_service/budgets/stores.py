@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
@@ -13,10 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, String, insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import BigInteger, Connection, String, insert
 
 from preprocess_service.budgets import schema
+from preprocess_service.budgets.database import Database
 
 HOUR = 3_600_000
 JANUARY = 1_767_225_600_000
@@ -25,7 +24,7 @@ JANUARY = 1_767_225_600_000
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own, gone with the block; its URL for asyncpg."""
+    """A PostgreSQL of its own, gone with the block; its URL."""
     folder = Path(tempfile.mkdtemp(prefix="reelgate-pg-"))
     user = {"user": "postgres"} if os.geteuid() == 0 else {}
     with socket.socket() as free:
@@ -45,32 +44,36 @@ def postgres() -> Iterator[str]:
     command = ["pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w"]
     subprocess.run([*command, "start"], check=True, capture_output=True, cwd=folder, **user)
     try:
-        yield f"postgresql+asyncpg://reelgate@127.0.0.1:{port}/postgres"
+        yield f"postgresql://reelgate@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*command, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **user)
         shutil.rmtree(folder)
 
 
 @asynccontextmanager
-async def tables(url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine on ``url``, with empty tables."""
-    engine = create_async_engine(url)
+async def tables(url: str) -> AsyncIterator[Database]:
+    """A database at ``url``, with empty tables."""
+    database = Database(url, wait_s=20)
+
+    def anew(connection: Connection) -> None:
+        schema.metadata.drop_all(connection)
+        schema.metadata.create_all(connection)
+
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(schema.metadata.drop_all)
-            await connection.run_sync(schema.metadata.create_all)
-        yield engine
+        await database.write(anew)
+        yield database
     finally:
-        await engine.dispose()
-        # asyncpg's and aiosqlite's last callbacks.
-        await asyncio.sleep(0)
+        await database.close()
 
 
-async def add(engine: AsyncEngine, table: Any, *rows: dict[str, Any]) -> None:
+async def add(database: Database, table: Any, *rows: dict[str, Any]) -> None:
     """Rows of a table; what they leave out has its default."""
-    async with engine.begin() as connection:
+
+    def body(connection: Connection) -> None:
         for row in rows:
-            await connection.execute(insert(table).values(**row))
+            connection.execute(insert(table).values(**row))
+
+    await database.write(body)
 
 
 def hour(at: int, tenant: str = "acme", tier: str = "full", policy: str = "economy", **figures: Any) -> dict[str, Any]:
@@ -89,8 +92,8 @@ def entry(**given: Any) -> dict[str, Any]:
     return {**figures, **words, **times, **about, **given}
 
 
-async def told_of(engine: AsyncEngine, *rows: dict[str, Any]) -> None:
+async def told_of(database: Database, *rows: dict[str, Any]) -> None:
     """Entries that the outside is to be told of."""
     waiting = [{"tenant": row["tenant"], "seq": row["seq"], "at_ms": row["at_ms"]} for row in rows]
-    await add(engine, schema.entries, *rows)
-    await add(engine, schema.outbox, *waiting)
+    await add(database, schema.entries, *rows)
+    await add(database, schema.outbox, *waiting)

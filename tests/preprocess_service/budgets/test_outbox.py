@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from preprocess_service.budgets import schema
+from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.outbox import RUN, Outbox
 from preprocess_service.budgets.sinks import DeliveryError, key_of, signature, sink_of
 from reelgate.rpc.errors import BudgetStoreUnavailableError
@@ -47,18 +47,18 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    async with tables(f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}") as made:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with tables(f"sqlite:///{tmp_path / 'ledger.db'}") as made:
         yield made
 
 
-def outbox(engine: AsyncEngine, target: str, now: Clock, *, tries: int = 20, timeout_s: float = 5.0) -> Outbox:
-    return Outbox(engine, sink_of(target, secret="s3cret", timeout_s=timeout_s), tries=tries, now=now)
+def outbox(database: Database, target: str, now: Clock, *, tries: int = 20, timeout_s: float = 5.0) -> Outbox:
+    return Outbox(database, sink_of(target, secret="s3cret", timeout_s=timeout_s), tries=tries, now=now)
 
 
-async def test_each_event_is_told_once_in_order_and_forgotten(engine: AsyncEngine, hook: Receiver) -> None:
-    await told_of(engine, *(entry(seq=k, tenant=t) for k in range(1, 41) for t in ("acme", "zeta")))
-    box = outbox(engine, hook.url, Clock())
+async def test_each_event_is_told_once_in_order_and_forgotten(database: Database, hook: Receiver) -> None:
+    await told_of(database, *(entry(seq=k, tenant=t) for k in range(1, 41) for t in ("acme", "zeta")))
+    box = outbox(database, hook.url, Clock())
     assert await box.drain(1000) == 80
     assert [i for i in hook.ids if i.startswith("acme")] == [f"acme/{k}" for k in range(1, 41)]
     assert [i for i in hook.ids if i.startswith("zeta")] == [f"zeta/{k}" for k in range(1, 41)]
@@ -67,16 +67,16 @@ async def test_each_event_is_told_once_in_order_and_forgotten(engine: AsyncEngin
     box.close()
 
 
-async def test_a_drain_tells_no_more_than_it_is_told_to(engine: AsyncEngine, hook: Receiver) -> None:
-    await told_of(engine, *(entry(seq=k) for k in range(1, 31)))
-    box = outbox(engine, hook.url, Clock())
+async def test_a_drain_tells_no_more_than_it_is_told_to(database: Database, hook: Receiver) -> None:
+    await told_of(database, *(entry(seq=k) for k in range(1, 31)))
+    box = outbox(database, hook.url, Clock())
     assert [await box.drain(7), await box.drain(20), await box.drain(20)] == [7, 20, 3]
     box.close()
 
 
-async def test_the_request_is_a_structured_cloud_event_and_signed(engine: AsyncEngine, hook: Receiver) -> None:
-    await told_of(engine, entry(seq=3))
-    box = outbox(engine, hook.url, Clock())
+async def test_the_request_is_a_structured_cloud_event_and_signed(database: Database, hook: Receiver) -> None:
+    await told_of(database, entry(seq=3))
+    box = outbox(database, hook.url, Clock())
     await box.drain()
     box.close()
     path, headers, body = hook.got[0]
@@ -91,12 +91,12 @@ async def test_the_request_is_a_structured_cloud_event_and_signed(engine: AsyncE
 
 @pytest.mark.parametrize("bad", [500, 404, 302, 307, "drop", "hang", "drip"])
 async def test_what_is_not_taken_is_told_again_after_a_pause(
-    engine: AsyncEngine, hook: Receiver, bad: int | str
+    database: Database, hook: Receiver, bad: int | str
 ) -> None:
-    await told_of(engine, entry(seq=1), entry(seq=2))
+    await told_of(database, entry(seq=1), entry(seq=2))
     hook.script = [bad]
     now = Clock()
-    box = outbox(engine, hook.url, now, timeout_s=0.3)
+    box = outbox(database, hook.url, now, timeout_s=0.3)
     assert await box.drain() == 0
     assert await box.drain() == 0  # Not before its pause is over, nor the one behind it.
     assert hook.ids == ["acme/1"]
@@ -108,15 +108,14 @@ async def test_what_is_not_taken_is_told_again_after_a_pause(
     box.close()
 
 
-async def test_pauses_double_and_a_receiver_may_ask_for_a_longer_one(engine: AsyncEngine, hook: Receiver) -> None:
-    await told_of(engine, entry(seq=1))
+async def test_pauses_double_and_a_receiver_may_ask_for_a_longer_one(database: Database, hook: Receiver) -> None:
+    await told_of(database, entry(seq=1))
     hook.script = [500, 500, 500, 429]
     now, pauses = Clock(), []
-    box = outbox(engine, hook.url, now)
+    box = outbox(database, hook.url, now)
     while (await box.waiting())[0]:
         await box.drain()
-        async with engine.connect() as connection:
-            due = (await connection.execute(select(schema.outbox.c.next_ms))).scalar()
+        due = await database.read(lambda connection: connection.execute(select(schema.outbox.c.next_ms)).scalar())
         if due is not None:
             pauses.append(due - now.ms)
             now.ms = due
@@ -124,13 +123,13 @@ async def test_pauses_double_and_a_receiver_may_ask_for_a_longer_one(engine: Asy
     box.close()
 
 
-async def test_a_receiver_that_is_down_loses_nothing(engine: AsyncEngine) -> None:
+async def test_a_receiver_that_is_down_loses_nothing(database: Database) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    await told_of(engine, *(entry(seq=k) for k in range(1, 6)))
+    await told_of(database, *(entry(seq=k) for k in range(1, 6)))
     now = Clock()
-    box = outbox(engine, f"http://127.0.0.1:{port}/events?from=gate", now)
+    box = outbox(database, f"http://127.0.0.1:{port}/events?from=gate", now)
     assert await box.drain() == 0
     now.ms += 2000
     with receiver(port) as hook:
@@ -140,12 +139,12 @@ async def test_a_receiver_that_is_down_loses_nothing(engine: AsyncEngine) -> Non
 
 
 async def test_an_event_is_given_up_in_the_end_with_a_line_and_a_count_and_the_next_go_on(
-    engine: AsyncEngine, hook: Receiver, caplog: pytest.LogCaptureFixture
+    database: Database, hook: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await told_of(engine, entry(seq=1), entry(seq=2))
+    await told_of(database, entry(seq=1), entry(seq=2))
     hook.script = [500, 500, 500]
     now = Clock()
-    box = outbox(engine, hook.url, now, tries=3)
+    box = outbox(database, hook.url, now, tries=3)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             await box.drain()
@@ -157,9 +156,9 @@ async def test_an_event_is_given_up_in_the_end_with_a_line_and_a_count_and_the_n
     box.close()
 
 
-async def test_one_tenants_trouble_is_not_anothers(engine: AsyncEngine, hook: Receiver) -> None:
-    await told_of(engine, entry(seq=1, tenant="a"), entry(seq=1, tenant="b"), entry(seq=2, tenant="b"))
-    box = outbox(engine, hook.url, Clock(), timeout_s=0.3)
+async def test_one_tenants_trouble_is_not_anothers(database: Database, hook: Receiver) -> None:
+    await told_of(database, entry(seq=1, tenant="a"), entry(seq=1, tenant="b"), entry(seq=2, tenant="b"))
+    box = outbox(database, hook.url, Clock(), timeout_s=0.3)
 
     def by_whom() -> int:
         return 500 if hook.ids[-1].startswith("a/") else 200
@@ -171,12 +170,10 @@ async def test_one_tenants_trouble_is_not_anothers(engine: AsyncEngine, hook: Re
     box.close()
 
 
-async def test_a_row_without_its_settlement_is_given_up_and_holds_up_nobody(
-    engine: AsyncEngine, hook: Receiver
-) -> None:
-    await add(engine, schema.outbox, {"tenant": "acme", "seq": 1, "at_ms": 1})
-    await told_of(engine, entry(seq=2))
-    box = outbox(engine, hook.url, Clock())
+async def test_a_row_without_its_settlement_is_given_up_and_holds_up_nobody(database: Database, hook: Receiver) -> None:
+    await add(database, schema.outbox, {"tenant": "acme", "seq": 1, "at_ms": 1})
+    await told_of(database, entry(seq=2))
+    box = outbox(database, hook.url, Clock())
     assert await box.drain() == 1
     assert await box.waiting() == (0, 1)
     box.close()
@@ -184,28 +181,28 @@ async def test_a_row_without_its_settlement_is_given_up_and_holds_up_nobody(
 
 CHILD = """
 import asyncio, sys
-from sqlalchemy.ext.asyncio import create_async_engine
+from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.outbox import Outbox
 from preprocess_service.budgets.sinks import sink_of
 
 async def main():
-    engine = create_async_engine(sys.argv[1])
-    await Outbox(engine, sink_of(sys.argv[2]), now=lambda: int(sys.argv[3])).drain()
+    database = Database(sys.argv[1])
+    await Outbox(database, sink_of(sys.argv[2]), now=lambda: int(sys.argv[3])).drain()
 
 asyncio.run(main())
 """
 
 
 async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_loses_nothing(
-    engine: AsyncEngine, hook: Receiver
+    database: Database, hook: Receiver
 ) -> None:
-    await told_of(engine, *(entry(seq=k) for k in range(1, 10)))
+    await told_of(database, *(entry(seq=k) for k in range(1, 10)))
     now = Clock()
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         CHILD,
-        str(engine.url),
+        database.url.render_as_string(),
         hook.url,
         str(now.ms),
         cwd=ROOT,
@@ -219,7 +216,7 @@ async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_lose
     hook.script = [200, 200, 200, kill]
     assert await asyncio.wait_for(child.wait(), 60) == -signal.SIGKILL
     assert hook.ids == [f"acme/{k}" for k in range(1, 5)]
-    box = outbox(engine, hook.url, now)
+    box = outbox(database, hook.url, now)
     assert await box.drain() == 0  # It may still live: what it claimed is its own for a while.
     now.ms += (RUN + 1) * 10_000
     assert await box.drain() == 6
@@ -231,28 +228,28 @@ async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_lose
 async def test_several_replicas_tell_each_event_once_and_in_order(kind: str, hook: Receiver, tmp_path: Path) -> None:
     tenants = [f"t{k}" for k in range(8)]
     rows = [entry(seq=k, tenant=t) for k in range(1, 26) for t in tenants]
-    with postgres() if kind == "postgres" else nullcontext(f"sqlite+aiosqlite:///{tmp_path / 'many.db'}") as url:
-        async with tables(url) as engine:
-            await told_of(engine, *rows)
-            engines = [create_async_engine(url) for _ in range(3)]
-            boxes = [outbox(each, hook.url, Clock()) for each in engines]
+    with postgres() if kind == "postgres" else nullcontext(f"sqlite:///{tmp_path / 'many.db'}") as url:
+        async with tables(url) as database:
+            await told_of(database, *rows)
+            replicas = [Database(url, wait_s=20) for _ in range(3)]
+            boxes = [outbox(each, hook.url, Clock()) for each in replicas]
             shares = await asyncio.gather(*(box.drain() for box in boxes))
             await asyncio.gather(*(box.drain() for box in boxes))
-            for each, box in zip(engines, boxes, strict=True):
+            for each, box in zip(replicas, boxes, strict=True):
                 box.close()
-                await each.dispose()
+                await each.close()
     for tenant in tenants:
         assert [i for i in hook.ids if i.startswith(f"{tenant}/")] == [f"{tenant}/{k}" for k in range(1, 26)]
     assert sum(share > 0 for share in shares) >= 2
 
 
 async def test_a_file_gets_a_line_each_also_behind_one_that_a_crash_cut_in_two(
-    engine: AsyncEngine, tmp_path: Path
+    database: Database, tmp_path: Path
 ) -> None:
-    await told_of(engine, entry(seq=1), entry(seq=2))
+    await told_of(database, entry(seq=1), entry(seq=2))
     path = tmp_path / "a folder" / "events.jsonl"
     now = Clock()
-    box = outbox(engine, f"file://{tmp_path}/a%20folder/events.jsonl", now)
+    box = outbox(database, f"file://{tmp_path}/a%20folder/events.jsonl", now)
     assert await box.drain() == 0  # There is no such folder yet.
     path.parent.mkdir()
     path.write_text('{"id":"acm')
@@ -294,14 +291,14 @@ def test_a_secret_may_be_that_of_standard_webhooks() -> None:
 
 
 async def test_a_database_that_is_away_is_unavailable(tmp_path: Path, hook: Receiver) -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'none' / 'x.db'}")
-    box = outbox(engine, hook.url, Clock())
+    database = Database(f"sqlite:///{tmp_path / 'none' / 'x.db'}")
+    box = outbox(database, hook.url, Clock())
     with pytest.raises(BudgetStoreUnavailableError):
         await box.drain()
     with pytest.raises(BudgetStoreUnavailableError):
         await box.waiting()
     box.close()
-    await engine.dispose()
+    await database.close()
 
 
 async def test_a_failure_says_what_it_was() -> None:

@@ -13,9 +13,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from preprocess_service.budgets import schema
+from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.usage import SUMS, UsageQueries
 from preprocess_service.budgets.usage_rules import query_of
 from preprocess_service.budgets.usage_token import read, written
@@ -37,11 +37,11 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncEngine]:
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     url = (
         request.getfixturevalue("postgres_url")
         if request.param == "postgres"
-        else f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"
+        else f"sqlite:///{tmp_path / 'ledger.db'}"
     )
     async with tables(url) as made:
         yield made
@@ -71,10 +71,10 @@ async def pages(usage: UsageQueries, request: pb.QueryUsageRequest, who: Identit
         request.page_token = page.next_page_token
 
 
-async def test_buckets_are_of_utc_hours_days_and_months(engine: AsyncEngine) -> None:
+async def test_buckets_are_of_utc_hours_days_and_months(database: Database) -> None:
     hours = (0, 23, 24, 31 * 24 - 1, 31 * 24, 59 * 24 - 1, 59 * 24)  # to the first hour of March
-    await add(engine, schema.usage, *(hour(at, tokens=10**k) for k, at in enumerate(hours)))
-    usage = UsageQueries(engine)
+    await add(database, schema.usage, *(hour(at, tokens=10**k) for k, at in enumerate(hours)))
+    usage = UsageQueries(database)
 
     async def of(bucket: str, **fields: Any) -> list[tuple[str, int]]:
         answer = await usage.query(asked(days=90, bucket=bucket, **fields), USER)
@@ -93,9 +93,9 @@ async def test_buckets_are_of_utc_hours_days_and_months(engine: AsyncEngine) -> 
     assert await of("", tier="full") == await of("day")
 
 
-async def test_what_is_not_grouped_by_is_summed_up_and_currencies_never_are(engine: AsyncEngine) -> None:
+async def test_what_is_not_grouped_by_is_summed_up_and_currencies_never_are(database: Database) -> None:
     await add(
-        engine,
+        database,
         schema.usage,
         hour(0, tokens=1, tokens_micros=10),
         hour(0, tenant="zeta", tokens=2, tokens_micros=20),
@@ -103,7 +103,7 @@ async def test_what_is_not_grouped_by_is_summed_up_and_currencies_never_are(engi
         hour(1, policy="full", tokens=8, tokens_micros=80),
         hour(2, currency="EUR", tokens=16, tokens_micros=160),
     )
-    usage = UsageQueries(engine)
+    usage = UsageQueries(database)
 
     async def of(*group_by: str, **fields: Any) -> list[tuple[str, str, str, str, int, int]]:
         answer = await usage.query(asked(group_by=group_by, **{"tenant": "*", **fields}), ADMIN)
@@ -127,34 +127,34 @@ async def test_what_is_not_grouped_by_is_summed_up_and_currencies_never_are(engi
     assert [(row.currency, row.sums[SUMS.index("tokens")]) for row in total] == [("EUR", 16), ("USD", 15)]
 
 
-async def test_a_prompt_that_grew_is_a_negative_saving_and_every_column_is_its_own(engine: AsyncEngine) -> None:
+async def test_a_prompt_that_grew_is_a_negative_saving_and_every_column_is_its_own(database: Database) -> None:
     figures = {name: 100 + k for k, name in enumerate(SUMS)} | {"tokens_saved": -7, "tokens_saved_micros": -140}
-    await add(engine, schema.usage, hour(0, **figures))
-    (row,) = (await UsageQueries(engine).query(asked(), USER)).rows
+    await add(database, schema.usage, hour(0, **figures))
+    (row,) = (await UsageQueries(database).query(asked(), USER)).rows
     assert (row.tokens_saved, row.tokens_saved_micros) == (-7, -140)
     got = {name: getattr(row, name) for name in SUMS if name not in ("overrun_ms", "saved_ms")}
     got |= {"overrun_ms": row.overrun_device_ms, "saved_ms": row.device_ms_saved}
     assert got == figures
 
 
-async def test_pages_have_every_row_once_though_rows_are_added_meanwhile(engine: AsyncEngine) -> None:
+async def test_pages_have_every_row_once_though_rows_are_added_meanwhile(database: Database) -> None:
     rows = [hour(at, tenant=t, tier=tier, tokens=1) for at in range(5) for t in ("a", "B", "é") for tier in ("x", "y")]
-    await add(engine, schema.usage, *rows)
-    usage = UsageQueries(engine)
+    await add(database, schema.usage, *rows)
+    usage = UsageQueries(database)
     whole = await pages(usage, asked(tenant="*", bucket="hour", page_size=1000), ADMIN)
     assert len(whole) == 30
     for size in (1, 4, 30):
         assert await pages(usage, asked(tenant="*", bucket="hour", page_size=size), ADMIN) == whole
     first = await usage.query(asked(tenant="*", bucket="hour", page_size=10), ADMIN)
-    await add(engine, schema.usage, hour(0, tenant="0-before-them-all"))
+    await add(database, schema.usage, hour(0, tenant="0-before-them-all"))
     rest = await pages(usage, asked(tenant="*", bucket="hour", page_size=10, page_token=first.next_page_token), ADMIN)
     assert [*first.rows, *rest] == whole
 
 
-async def test_a_range_that_ends_now_is_the_same_on_every_page(engine: AsyncEngine) -> None:
-    await add(engine, schema.usage, hour(0), hour(1), hour(5))
+async def test_a_range_that_ends_now_is_the_same_on_every_page(database: Database) -> None:
+    await add(database, schema.usage, hour(0), hour(1), hour(5))
     now = [JANUARY + 2 * HOUR]
-    usage = UsageQueries(engine, now=lambda: now[0])
+    usage = UsageQueries(database, now=lambda: now[0])
     first = await usage.query(pb.QueryUsageRequest(bucket="hour", page_size=1), USER)
     now[0] += 24 * HOUR
     second = await usage.query(pb.QueryUsageRequest(bucket="hour", page_size=1, page_token=first.next_page_token), USER)
@@ -163,9 +163,9 @@ async def test_a_range_that_ends_now_is_the_same_on_every_page(engine: AsyncEngi
     assert len((await usage.query(pb.QueryUsageRequest(bucket="hour"), USER)).rows) == 3
 
 
-async def test_a_token_of_another_query_or_a_changed_one_is_refused(engine: AsyncEngine) -> None:
-    await add(engine, schema.usage, hour(0), hour(1), hour(2))
-    usage = UsageQueries(engine)
+async def test_a_token_of_another_query_or_a_changed_one_is_refused(database: Database) -> None:
+    await add(database, schema.usage, hour(0), hour(1), hour(2))
+    usage = UsageQueries(database)
     token = (await usage.query(asked(bucket="hour", page_size=1), USER)).next_page_token
     changed = json.loads(base64.urlsafe_b64decode(token + "=="))
     changed[2][1] = "zeta"
@@ -185,12 +185,12 @@ async def test_a_token_of_another_query_or_a_changed_one_is_refused(engine: Asyn
         await usage.query(asked(bucket="hour", page_token=token, tenant="ops"), ADMIN)
 
 
-async def test_a_range_counts_whole_hours(engine: AsyncEngine) -> None:
-    await add(engine, schema.usage, hour(0), hour(1), hour(2), hour(3))
+async def test_a_range_counts_whole_hours(database: Database) -> None:
+    await add(database, schema.usage, hour(0), hour(1), hour(2), hour(3))
     request = pb.QueryUsageRequest(
         start_time=stamp(START + timedelta(minutes=90)), end_time=stamp(START + timedelta(minutes=121)), bucket="hour"
     )
-    assert len((await UsageQueries(engine).query(request, USER)).rows) == 2
+    assert len((await UsageQueries(database).query(request, USER)).rows) == 2
 
 
 async def test_anothers_usage_needs_the_role_admin() -> None:
@@ -237,11 +237,11 @@ def test_a_range_that_makes_no_sense_is_refused(request_: pb.QueryUsageRequest) 
 
 
 async def test_a_database_that_is_away_is_unavailable(tmp_path: Path) -> None:
-    for url in (f"sqlite+aiosqlite:///{tmp_path / 'none' / 'x.db'}", "postgresql+asyncpg://reelgate@127.0.0.1:1/x"):
-        engine = create_async_engine(url)
+    for url in (f"sqlite:///{tmp_path / 'none' / 'x.db'}", "postgresql://reelgate@127.0.0.1:1/x"):
+        database = Database(url)
         with pytest.raises(BudgetStoreUnavailableError):
-            await UsageQueries(engine).query(asked(), USER)
-        await engine.dispose()
+            await UsageQueries(database).query(asked(), USER)
+        await database.close()
 
 
 @settings(max_examples=300, deadline=None)
