@@ -6,8 +6,7 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -131,15 +130,19 @@ def simulate(
 
 def _run(url: str, option: str, call: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     async def run() -> T:
-        async with _opened(url, option) as database:
+        database = _database(url, option)
+        try:
             return await call(database)
+        finally:
+            await database.close()
 
     return asyncio.run(run())
 
 
-@asynccontextmanager
-async def _opened(url: str, option: str) -> AsyncIterator[Database]:
-    """The database at ``url``; the service's own where none is given. A file that is not there is not made."""
+def _database(url: str, option: str) -> Database:
+    """The one at ``url``; the service's own where none is given. A file that is not there is not made. Inside a running loop."""
+    from sqlalchemy.exc import ArgumentError
+
     from ..settings import Settings
     from .database import Database
 
@@ -148,14 +151,11 @@ async def _opened(url: str, option: str) -> AsyncIterator[Database]:
         raise typer.BadParameter(f"the service's ledger is {where!r}: there is nothing to read", param_hint=option)
     try:
         database = Database(where, wait_s=WAIT_S)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, ArgumentError) as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
     if database.kind == "sqlite" and not Path(str(database.url.database)).is_file():
         raise typer.BadParameter(f"there is no file {database.url.database}", param_hint=option)
-    try:
-        yield database
-    finally:
-        await database.close()
+    return database
 
 
 def _ms(at: datetime | None) -> int | None:

@@ -43,7 +43,8 @@ def address(url: str) -> URL:
 
 
 class Database:
-    """``wait_s``: what one transaction may take, the connection too. ``line_s``: how long a call may wait for its turn.
+    """``wait_s``: what one transaction may take, the connection too. ``line_s``: how long a call may wait for its turn;
+    ``connect_s``, where it is less than ``wait_s``: what connecting alone may take.
 
     ``synchronous`` is SQLite's: FULL loses nothing that was committed to a power cut, NORMAL may lose the last transactions.
     Every call raises ``BudgetStoreUnavailableError`` while the database is gone, full, or locked too long, and works again by itself
@@ -51,7 +52,14 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, wait_s: float = 2.0, line_s: float = 10.0, size: int = 10, synchronous: str = "FULL"
+        self,
+        url: str,
+        *,
+        wait_s: float = 2.0,
+        line_s: float = 10.0,
+        size: int = 10,
+        synchronous: str = "FULL",
+        connect_s: float | None = None,
     ) -> None:
         self.url = address(url)
         self.kind = self.url.get_backend_name()
@@ -59,7 +67,9 @@ class Database:
         self._line_s = line_s
         self._down_until = 0.0
         self._store: _Sqlite | _Postgres = (
-            _Sqlite(self.url, wait_s, synchronous) if self.kind == "sqlite" else _Postgres(self.url, wait_s, size)
+            _Sqlite(self.url, wait_s, synchronous)
+            if self.kind == "sqlite"
+            else _Postgres(self.url, wait_s, connect_s or wait_s, size)
         )
         self._turn = asyncio.Semaphore(1 if self.kind == "sqlite" else size)
         self._look = asyncio.Semaphore(2) if self.kind == "sqlite" else self._turn
@@ -181,7 +191,7 @@ def _whole(engine: Engine, body: Body[T]) -> T:
 
 
 class _Postgres:
-    def __init__(self, url: URL, wait_s: float, size: int) -> None:
+    def __init__(self, url: URL, wait_s: float, connect_s: float, size: int) -> None:
         self.most_s: float | None = wait_s
         self._engine: AsyncEngine = create_async_engine(
             url,
@@ -189,7 +199,7 @@ class _Postgres:
             max_overflow=0,
             pool_timeout=wait_s,
             isolation_level="READ COMMITTED",
-            connect_args={"timeout": wait_s, "command_timeout": wait_s},
+            connect_args={"timeout": connect_s, "command_timeout": wait_s},
         )
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self.engine = self._engine.sync_engine
