@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..generator import Generator
 from ..settings import Settings
@@ -80,4 +81,18 @@ async def keeping(settings: Settings) -> Keeping | None:
         return None
     if settings.ledger == "memory":
         return Keeping(ledger=MemoryLedger())
-    raise ValueError("no SQL ledger yet")
+    return await _sql(settings)
+
+
+async def _sql(settings: Settings) -> Keeping:
+    # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
+    from .database import Database, address
+    from .schema import metadata
+    from .sql import SqlLedger
+
+    url = address(settings.ledger)
+    if url.database and url.get_backend_name() == "sqlite":
+        await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
+    database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
+    await database.write(metadata.create_all)
+    return Keeping(ledger=SqlLedger(database))
