@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
 from reelgate import budgets as b
@@ -131,13 +130,14 @@ def _print(standing: b.Standing, as_json: bool) -> None:
         print(_json(standing))
         return
     show.line(f"{standing.tenant}: budget {SOURCES.get(standing.source, standing.source)}; version {standing.version}")
-    made = Table(show_edge=False, pad_edge=False)
-    for name in ("window", "of", "limit", "charged", "held", "free", "overrun", "resets (UTC)"):
-        made.add_column(name, justify="left" if name in ("window", "of", "resets (UTC)") else "right", no_wrap=True)
+    figures = ("limit", "charged", "held", "free", "overrun")
+    made = show.table(
+        ("window", "left"), ("of", "left"), *((name, "right") for name in figures), ("resets (UTC)", "left")
+    )
     for window in standing.windows:
         for row in _rows(window):
             made.add_row(*row)
-    show.out.print(made, soft_wrap=not show.out.is_terminal)
+    show.print_table(made)
     for text in _notes(standing):
         show.line(text)
 

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from reelgate import cli_show as show
 from reelgate import exports, focus
@@ -22,6 +21,7 @@ from reelgate.cli_words import moment
 from reelgate.client import DEFAULT_ADDRESS, Client
 
 GROUPS = ("tenant", "tier", "policy")
+Side = Literal["left", "right"]
 Write = Callable[[Iterable[UsageRow]], Iterator[str]]
 
 
@@ -111,18 +111,15 @@ def table(rows: Sequence[UsageRow], groups: Sequence[str], bucket: Bucket) -> No
         return
     sums = exports.totals(rows)
     columns = [name for name in FIGURES if name in ALWAYS or any(FIGURES[name](row) != "0" for row in sums)]
-    made = Table(show_edge=False, pad_edge=False)
-    for name in (bucket.value, *groups):
-        made.add_column(name, overflow="fold")
-    for name in columns:
-        made.add_column(name, justify="right", no_wrap=True)
+    about: list[tuple[str, Side]] = [(name, "left") for name in (bucket.value, *groups)]
+    made = show.table(*about, *((name, "right") for name in columns))
     for row in rows:
-        about = [_when(row, bucket), *(getattr(row, name) for name in groups)]
-        made.add_row(*(escape(each) for each in about), *(FIGURES[name](row) for name in columns))
+        keys = [_when(row, bucket), *(getattr(row, name) for name in groups)]
+        made.add_row(*map(escape, keys), *(FIGURES[name](row) for name in columns))
     made.add_section()
     for row in sums:
         made.add_row("all", *([""] * len(groups)), *(FIGURES[name](row) for name in columns), style="bold")
-    show.out.print(made, soft_wrap=not show.out.is_terminal)
+    show.print_table(made)
 
 
 FIGURES: dict[str, Callable[[UsageRow], str]] = {

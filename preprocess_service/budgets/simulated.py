@@ -12,7 +12,6 @@ import typer
 import yaml
 from pydantic import ValidationError
 from rich.markup import escape
-from rich.table import Table
 
 from reelgate import cli_show as show
 from reelgate.exports import decimal
@@ -107,13 +106,12 @@ def _tell_one(report: Report, shadow: bool) -> None:
         show.line("  by " + ", ".join(f"{subject} {count}" for subject, count in sorted(report.by_subject.items())))
     for subject, count in sorted(report.soft.items()):
         show.line(f"  soft {subject} passed {count} times")
-    made = Table(show_edge=False, pad_edge=False)
-    for name in ("window", "windows", "peak", "worst headroom", "mean headroom"):
-        made.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
+    names = ("windows", "peak", "worst headroom", "mean headroom")
+    made = show.table(("window", "left"), *((name, "right") for name in names))
     for subject, use in report.uses.items():
         figures = [_figure(subject, value) for value in (use.peak, use.worst, use.mean)]
         made.add_row(f"  {subject.replace('device_ms', 'device s')}", str(len(use.peaks)), *figures)
-    show.out.print(made, soft_wrap=not show.out.is_terminal)
+    show.print_table(made)
 
 
 def _figure(subject: str, value: int | None) -> str:
