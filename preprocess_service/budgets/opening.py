@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..generator import Generator
@@ -18,6 +19,8 @@ from .memory import MemoryLedger
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
 
+SEAL_S = 10.0
+"""Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
 
 
@@ -87,12 +90,14 @@ async def keeping(settings: Settings) -> Keeping | None:
 async def _sql(settings: Settings) -> Keeping:
     # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
     from .database import Database, address
-    from .schema import metadata
+    from .migrations import migrate
+    from .seals import seal_all
     from .sql import SqlLedger
 
     url = address(settings.ledger)
     if url.database and url.get_backend_name() == "sqlite":
         await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
+    await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
-    await database.write(metadata.create_all)
-    return Keeping(ledger=SqlLedger(database))
+    sealing = Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))
+    return Keeping(ledger=SqlLedger(database), chores=(sealing,))
