@@ -192,7 +192,8 @@ async def test_a_budget_is_set_shown_raised_and_removed(run: Run, books: Books) 
         "--shadow", "--concurrent", 3, "--throttle",
     )  # fmt: skip
     assert code == 0
-    for text in ("set by call; version 1", "day, carries over", "10000", "1.500", "month, soft", "open runs: 0 of 3"):
+    # The day before was empty, so that the whole of its limit is carried over.
+    for text in ("set by call; version 1", "day, carries over", "20000", "3.000", "month, soft", "open runs: 0 of 3"):
         assert text in out
     for text in ("shadow: refusals are recorded", "throttle: refused while use is abnormal"):
         assert text in out
@@ -208,7 +209,7 @@ async def test_a_budget_is_set_shown_raised_and_removed(run: Run, books: Books) 
         "[fair]",
     )
     assert code == 0
-    assert "15000" in out
+    assert "25000" in out
     assert "raised: day by 5000 tokens until" in out
     assert "([fair])" in out
     code, out, _ = await run("budget", "acme", "--json")
