@@ -15,7 +15,8 @@ from preprocess_service.app import running as preprocess
 from preprocess_service.settings import Settings as PreprocessSettings
 from reelgate import Bill, Budget, Client, Limit, Settings, Video
 from reelgate import values as v
-from reelgate.rpc.errors import GpuSecondsExhaustedError, VideoCancelledError
+from reelgate.processes import Service
+from reelgate.rpc.errors import GpuSecondsExhaustedError, UnavailableError, VideoCancelledError
 from tests.preprocess_service.budgets.replicas import until
 
 TINY = Settings(width=32, height=32, frames=5, steps=4)
@@ -71,6 +72,42 @@ async def test_what_a_run_took_is_what_is_charged_and_the_books_agree(tmp_path: 
         with pytest.raises(GpuSecondsExhaustedError):
             await made(client, "a green square falls")
         assert (await made(client, PROMPT)).bill == stored.bill  # what takes no device time still goes through
+
+
+@pytest.mark.timeout(300)
+async def test_a_gate_that_is_killed_leaves_a_bill_to_the_next(tmp_path: Path) -> None:
+    async with generator(GeneratorSettings(address="127.0.0.1:0", store=tmp_path / "store")) as maker:
+        await maker.ready
+        environment = {
+            "REELGATE_PREPROCESS_ADDRESS": "127.0.0.1:0",
+            "REELGATE_PREPROCESS_GENERATOR": f"127.0.0.1:{maker.server.port}",
+            "REELGATE_PREPROCESS_LEDGER": f"sqlite:///{tmp_path}/ledger.db",
+            "REELGATE_PREPROCESS_RECONCILE_SECONDS": "0.2",
+        }
+        killed, second = (Service("preprocess_service", environment, None) for _ in range(2))
+        await killed.start()
+        await killed.ready()
+        async with Client(killed.address) as client:
+            name = ""
+            with suppress(UnavailableError):
+                async for event in client.generate(PROMPT, settings=LONG):
+                    if isinstance(event, v.Accepted):
+                        name = event.name
+                    if isinstance(event, v.Progress) and event.stage is v.Stage.DENOISE:
+                        killed.kill()
+        await killed.ended()
+        await second.start()
+        await second.ready()
+        try:
+            async with Client(second.address) as client:
+                await until(lambda: settled(client), 120)
+                report = (await client.get(name)).report
+                assert report is not None
+                month = (await client.budget()).windows[-1]
+                assert (month.charged_device_ms, month.held_device_ms) == (report.device_ms, 0)
+                assert month.charged_tokens > 0
+        finally:
+            await second.stop()
 
 
 async def cancelled(client: Client, prompt: str) -> int:

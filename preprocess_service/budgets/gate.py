@@ -79,8 +79,9 @@ class Gate:
     def price(self, cost: pb.CostEstimate, tier: str) -> None:
         """Fill in what ``cost`` is at most, where a price is set."""
         price = self._books.prices(tier, self._books.now())
-        if price.version:  # asked at every dry run, so what is not set costs no more than this
-            cost.price.CopyFrom(messages.money(price, Amount(tokens=cost.tokens, device_ms=cost.device_ms_p95)))
+        amount = Amount(tokens=cost.tokens, device_ms=cost.device_ms_p95)
+        if money := messages.money(price, amount):
+            cost.price.CopyFrom(money)
 
     def _say(self, made: pb.PreparedPrompt, ask: Ask, decision: Decision) -> None:
         made.budget.CopyFrom(messages.verdict_of(decision, ask.flags))

@@ -16,11 +16,14 @@ from .core import Filed
 from .gate import Gate
 from .ledger import Ledger
 from .memory import MemoryLedger
+from .prices import load
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
 
 SEAL_S = 10.0
 """Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
+EVENTS_S = 1.0
+"""Between looks for settlements that were not told yet."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
 
 
@@ -32,6 +35,7 @@ class Budgets:
     gate: Gate
     reconciler: Reconciler
     servicer: UsageServicer
+    closes: tuple[Callable[[], None], ...] = ()
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -45,6 +49,8 @@ class Budgets:
             with suppress(asyncio.CancelledError):
                 await self._running
         await self.books.ledger.close()
+        for close in self.closes:
+            close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,8 @@ class Keeping:
     chores: tuple[Chore, ...] = ()
     prices: Prices = free
     flags: Flags = ordinary
+    closes: tuple[Callable[[], None], ...] = ()
+    """What else is to be closed with it."""
 
 
 def opened(
@@ -75,29 +83,53 @@ def opened(
     )
     reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=keeping.chores)
     servicer = UsageServicer(books, keeping.usage)
-    return Budgets(books=books, gate=Gate(books, generator, reconciler), reconciler=reconciler, servicer=servicer)
+    return Budgets(
+        books=books,
+        gate=Gate(books, generator, reconciler),
+        reconciler=reconciler,
+        servicer=servicer,
+        closes=keeping.closes,
+    )
 
 
 async def keeping(settings: Settings) -> Keeping | None:
     """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger that cannot be."""
     if settings.ledger == "off":
         return None
-    if settings.ledger == "memory":
-        return Keeping(ledger=MemoryLedger())
-    return await _sql(settings)
+    prices = load(settings.prices).at
+    if settings.ledger != "memory":
+        return await _sql(settings, prices)
+    if settings.events:
+        raise ValueError("REELGATE_PREPROCESS_EVENTS needs a ledger in a database")
+    return Keeping(ledger=MemoryLedger(), prices=prices)
 
 
-async def _sql(settings: Settings) -> Keeping:
+async def _sql(settings: Settings, prices: Prices) -> Keeping:
     # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
     from .database import Database, address
     from .migrations import migrate
+    from .outbox import Outbox
     from .seals import seal_all
+    from .sinks import sink_of
     from .sql import SqlLedger
+    from .usage import UsageQueries
 
+    sink = sink_of(settings.events, secret=settings.events_secret) if settings.events else None
     url = address(settings.ledger)
     if url.database and url.get_backend_name() == "sqlite":
         await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
     await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
-    sealing = Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))
-    return Keeping(ledger=SqlLedger(database), chores=(sealing,))
+    chores = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))]
+    closes: tuple[Callable[[], None], ...] = ()
+    if sink is not None:
+        outbox = Outbox(database, sink, source=settings.events_source)
+        chores.append(Chore(name="events", every_s=EVENTS_S, do=outbox.drain))
+        closes = (outbox.close,)
+    return Keeping(
+        ledger=SqlLedger(database, outbox=sink is not None),
+        usage=UsageQueries(database),
+        chores=tuple(chores),
+        prices=prices,
+        closes=closes,
+    )
