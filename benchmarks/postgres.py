@@ -40,13 +40,15 @@ class PostgresServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        subprocess.run(
+        made = subprocess.run(
             [bin_ / "initdb", "-D", self.data, "-A", "trust", "-N", "-U", "postgres", "-E", "UTF8", "--locale=C"],
-            check=True,
+            check=False,
             capture_output=True,
             cwd="/",
             **_as_postgres(),  # type: ignore[call-overload]
         )
+        if made.returncode:
+            raise RuntimeError(f"initdb: {made.stderr.decode(errors='replace')}")
 
     def start(self) -> None:
         options = [part for option in self._options for part in ("-c", option)]
