@@ -65,6 +65,8 @@ class BudgetFigures:
             "drift_windows", "Windows whose totals are not what their holds and entries add up to."
         )
         self._checked = self._gauge("drift_checked_timestamp_seconds", "When that was looked at last; 0: never.")
+        self._waiting = self._gauge("outbox_waiting", "Settlements that were not told to the outside yet.")
+        self._given_up = self._gauge("outbox_given_up", "Settlements that the outside did not take in all tries.")
         self._unavailable = self._counter("ledger_unavailable", "Calls that the ledger did not answer.")
 
     def decided(self, tenant: str, decision: Decision, warnings: Sequence[str] = ()) -> None:
@@ -128,6 +130,11 @@ class BudgetFigures:
         """The ledger was looked at as a whole."""
         self._drift.set(len(tuple(found)))
         self._checked.set(at_ms / 1000)
+
+    def outbox(self, waiting: int, given_up: int) -> None:
+        """How many settlements wait to be told, and how many were given up."""
+        self._waiting.set(waiting)
+        self._given_up.set(given_up)
 
     def read(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """A figure that its owner keeps anyway, asked at every scrape: the outbox, the reconciler's last round."""

@@ -13,12 +13,15 @@ WINDOW: Final = 5
 """Minutes that are looked at together, the one under way among them."""
 TIMES: Final = 3.0
 """More than this many times the usual may be abnormal."""
-NOISE: Final = 6.0
-"""Standard deviations of the usual five minutes that it must be above them besides."""
+NOISE: Final = 4.0
+TAIL: Final = 1.5
+"""It must be above the usual five minutes by so many standard deviations besides, and by so many indices of dispersion more: a bunch
+of requests is a few times as large now and then (Bernstein's bound has these two terms)."""
 FEWEST: Final = 10
 """Reservations in the window below which nothing is told."""
 WARM_HOURS: Final = 24
-"""Of history; a tenant that is newer is never flagged."""
+WARM_BLOCKS: Final = 12
+"""Of history, and of blocks of five minutes seen by this process itself; a tenant that is newer is never flagged."""
 DAY_WEIGHT: Final = 0.3
 """Of the newest day in what is usual at an hour."""
 
@@ -29,7 +32,8 @@ class Pace:
 
     What is usual now is the highest of the hour under way, the ones beside it, and the mean of all: a rhythm may be an hour early or
     late. How much five minutes vary is the index of dispersion (variance over mean) of what is spent, at least that of single requests
-    of the tenant's sizes that come at random (compound Poisson: E[a^2] / E[a]).
+    of the tenant's sizes that come at random (compound Poisson: E[a^2] / E[a]). The variance is half of the mean square of successive
+    differences (von Neumann), which a slow rhythm leaves alone.
     """
 
     hours: list[float] = field(default_factory=lambda: [-1.0] * 24)
@@ -38,13 +42,16 @@ class Pace:
     size: float = 0.0
     square: float = 0.0
     """Of one reservation: means of the amount and of its square."""
-    spread: float = 0.0
-    """Index of dispersion of five minutes."""
+    blocks: int = 0
+    jump: float = 0.0
+    level: float = 0.0
+    """Of blocks of five minutes: how many, and the means of half the squared difference of neighbours and of the spending."""
     minutes: deque[tuple[int, float, int]] = field(default_factory=deque)
     """(minute, spent, reservations), those of the window."""
     hour: int = -1
     in_hour: float = 0.0
     block: int = -1
+    before: float = -1.0
     in_block: float = 0.0
     since_ms: int = -1
 
@@ -80,13 +87,15 @@ class Pace:
         """The last five minutes over what is still ordinary: from 1 on they are abnormal. 0 while too little is known."""
         total, count = self._now(at_ms)
         usual = self._usual(at_ms)
-        if usual <= 0 or count < FEWEST:
+        if usual <= 0 or count < FEWEST or self.blocks < WARM_BLOCKS:
             return 0.0
-        return total / (usual + max((TIMES - 1) * usual, NOISE * sqrt(max(self.spread, self._least()) * usual)))
+        spread = self._spread()
+        return total / (usual + max((TIMES - 1) * usual, NOISE * sqrt(spread * usual) + TAIL * spread))
 
-    def _least(self) -> float:
-        """Index of dispersion of requests that come at random."""
-        return self.square / self.size if self.size else 0.0
+    def _spread(self) -> float:
+        """Index of dispersion."""
+        least = self.square / self.size if self.size else 0.0
+        return max(least, self.jump / self.level if self.level else 0.0)
 
     def _now(self, at_ms: int) -> tuple[float, int]:
         self._roll(at_ms)
@@ -111,7 +120,9 @@ class Pace:
             self.since_ms, self.hour, self.block = at_ms, hour, block
             return
         if block > self.block:
-            self._spread(self.in_block, at_ms)
+            self._block(self.in_block)
+            for _ in range(min(block - self.block - 1, 288)):
+                self._block(0.0)
             self.block, self.in_block = block, 0.0
         if hour > self.hour:
             if self.since_ms <= self.hour * HOUR_MS:  # the first may have begun in its middle
@@ -130,8 +141,14 @@ class Pace:
         self.hours[hour % 24] = spent if old < 0 else old + DAY_WEIGHT * (spent - old)
         self.seen_hours += 1
 
-    def _spread(self, spent: float, at_ms: int) -> None:
-        usual = self._usual(at_ms)
-        if usual > 0:
-            off = min((spent - usual) ** 2 / usual, 4 * max(self.spread, self._least()))
-            self.spread += (off - self.spread) / 288  # a day of blocks
+    def _block(self, spent: float) -> None:
+        """Five minutes more are known; one jump far above the usual ones counts as a little above."""
+        if self.before >= 0:
+            self.blocks += 1
+            weight = max(1 / 288, 1 / self.blocks)  # a day of blocks
+            jump = (spent - self.before) ** 2 / 2
+            if self.blocks > WARM_BLOCKS:
+                jump = min(jump, 25 * max(self.jump, self._spread() * self.level))
+            self.jump += weight * (jump - self.jump)
+            self.level += weight * (spent - self.level)
+        self.before = spent
