@@ -129,7 +129,12 @@ def steady(who: list[Tenant], days: int, texts: Texts, rng: random.Random) -> tu
             for signal in signals:
                 flagged[signal].add((tenant.name, at // HOUR_MS))
                 flagged["any"].add((tenant.name, at // HOUR_MS))
-    return abnormal, {signal: len(hours) for signal, hours in flagged.items()}, len(who) * (days * 24 - WARM_HOURS), calls
+    return (
+        abnormal,
+        {signal: len(hours) for signal, hours in flagged.items()},
+        len(who) * (days * 24 - WARM_HOURS),
+        calls,
+    )
 
 
 def flood(
@@ -203,11 +208,29 @@ def main() -> int:
     print(f"a prompt and a reservation: {timed:.1f} us of CPU; a signal stays {STAY_MS // MINUTE_MS} min at least")
     return close(
         [
-            Goal(name="steady tenant-hours flagged", value=100 * flagged["any"] / hours, compare="<=", target=1, unit=" %"),
+            Goal(
+                name="steady tenant-hours flagged",
+                value=100 * flagged["any"] / hours,
+                compare="<=",
+                target=1,
+                unit=" %",
+            ),
             Goal(name="5x spend within 5 min, busy hours", value=within(floods["busy"], 5), compare=">=", target=0.95),
-            Goal(name="5x spend within 10 min, in bunches", value=within(floods["bunches"], 10), compare=">=", target=0.8),
-            Goal(name="3x by repeating, within 30 prompts", value=within(list(map(float, stuffed["repeated"])), 30), compare=">=", target=0.95),
-            Goal(name="3x by joining, within 30 prompts", value=within(list(map(float, stuffed["joined"])), 30), compare=">=", target=0.95),
+            Goal(
+                name="5x spend within 10 min, in bunches", value=within(floods["bunches"], 10), compare=">=", target=0.8
+            ),
+            Goal(
+                name="3x by repeating, within 30 prompts",
+                value=within(list(map(float, stuffed["repeated"])), 30),
+                compare=">=",
+                target=0.95,
+            ),
+            Goal(
+                name="3x by joining, within 30 prompts",
+                value=within(list(map(float, stuffed["joined"])), 30),
+                compare=">=",
+                target=0.95,
+            ),
             Goal(name="CPU of a prompt and a reservation", value=timed, compare="<=", target=50, unit=" us"),
         ]
     )
