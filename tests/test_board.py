@@ -251,7 +251,7 @@ async def test_prometheus_reaches_both_services_and_answers(board: Board) -> Non
     assert await answered(board, 'reelgate_preprocess_screened_total{tenant="local"} == 3')
     # A recorded rule, over what the rules evaluated themselves.
     assert await answered(board, "reelgate:prompts:rate15m")
-    assert await answered(board, "reelgate:tokens_saved:rate5m > 0")
+    assert await answered(board, "reelgate:tokens_saved:rate5m")
 
 
 @needs_prometheus
