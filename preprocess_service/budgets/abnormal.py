@@ -64,11 +64,12 @@ class Level:
         """``floor``: a standard deviation that is never undercut."""
         self.count += 1
         if self.count > WARM_PROMPTS:
-            reach = 3 * sqrt(max(self.variance, floor * floor))
-            usual = min(max(value, self.mean - reach), self.mean + reach)
+            usual, reach = value, 3 * sqrt(max(self.variance, floor * floor))
+            if abs(value - self.mean) > reach:
+                usual = self.mean + reach if value > self.mean else self.mean - reach
         else:
             usual = value
-        weight = max(USUAL, 1 / self.count)
+        weight = USUAL if self.count >= 1 / USUAL else 1 / self.count
         off = usual - self.mean
         self.mean += weight * off
         self.variance += weight * (off * (usual - self.mean) - self.variance)
@@ -76,13 +77,19 @@ class Level:
             self.recent = self.mean
         else:
             self.recent += RECENT * (value - self.recent)
+            if self.recent < 1e-9:
+                self.recent = 0.0
+
+    def above(self) -> float:
+        """The recent mean less the usual one."""
+        return self.recent - self.mean
 
     def excess(self, least: float, floor: float) -> float:
         """How far the recent mean is above the usual one, over what is still ordinary; 0 while it is warming up."""
         if self.count <= WARM_PROMPTS:
             return 0.0
         deviation = sqrt(max(self.variance, floor * floor) * RECENT / (2 - RECENT))
-        return (self.recent - self.mean) / max(least, SIGMAS * deviation)
+        return self.above() / max(least, SIGMAS * deviation)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -109,7 +116,12 @@ class Abnormal:
             habit = self._habit(tenant)
             if tokens is not None:
                 habit.tokens.add(log(tokens + 1), 0.1)
-            habit.score.add(score, 0.02)
+            if score or habit.score.recent:
+                habit.score.add(score, 0.02)
+            else:  # as ever; what is usual need not fall further
+                habit.score.count += 1
+            if not habit.since and habit.tokens.above() < LONGER and habit.score.above() < SUSPECT:
+                return ()  # by far the most
             self._set(tenant, habit, "tokens_per_prompt", habit.tokens.excess(LONGER, 0.1), at_ms)
             self._set(tenant, habit, "repetition", habit.score.excess(SUSPECT, 0.02), at_ms)
             return self.judge(tenant, at_ms)
