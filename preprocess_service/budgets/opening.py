@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,23 +14,35 @@ from typing import TYPE_CHECKING
 from ..generator import Generator
 from ..settings import Settings
 from . import prices
-from .books import Books, Flags, Prices, free, ordinary
+from .abnormal import Abnormal, Hour
+from .books import Books, Flags, Prices, clock, free, ordinary
 from .core import Filed
+from .figures import BudgetFigures
 from .gate import Gate
 from .ledger import Ledger
 from .memory import MemoryLedger
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
+from .standings import Standings
 
-SEAL_S = 10.0
-"""Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
 if TYPE_CHECKING:
     from .sinks import Sink
 
+SEAL_S = 10.0
+"""Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
 Close = Callable[[], Awaitable[None]]
 LOOK_S = 30.0
 """What an answer to QueryUsage may take. It has connections of its own: a long look at a year is no sign that the ledger is down."""
+log = logging.getLogger(__name__)
+STANDINGS_S = 5.0
+DRIFT_S = 300.0
+"""A look at all books takes its time."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
+
+
+async def nothing_known() -> Sequence[Hour]:
+    """There are no books of the last days."""
+    return ()
 
 
 @dataclass(kw_only=True)
@@ -41,11 +54,19 @@ class Budgets:
     reconciler: Reconciler
     servicer: UsageServicer
     also: tuple[Close, ...] = ()
+    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Begin to look after holds, those of the process before too."""
-        self._running = asyncio.create_task(self.reconciler.run())
+        self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            self.books.abnormal.learn(await self.recent())
+        except Exception:  # holds are looked after whatever becomes of this
+            log.exception("nothing is known of the last days")
+        await self.reconciler.run()
 
     async def close(self) -> None:
         """Leave what is open to other replicas, and close the ledger."""
@@ -69,31 +90,64 @@ class Keeping:
     prices: Prices = free
     flags: Flags = ordinary
     also: tuple[Close, ...] = ()
+    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
+    """What the books say of the last days."""
 
 
 def opened(
-    settings: Settings, generator: Generator, filed: Callable[[str], Awaitable[Filed]], keeping: Keeping | None
+    settings: Settings,
+    generator: Generator,
+    filed: Callable[[str], Awaitable[Filed]],
+    keeping: Keeping | None,
+    figures: BudgetFigures | None = None,
+    abnormal: Abnormal | None = None,
 ) -> Budgets | None:
     """None where no books are kept."""
     if keeping is None:
         return None
+    figures = figures or BudgetFigures()
+    watch = abnormal or Abnormal(figures.raised)
     books = Books(
         ledger=keeping.ledger,
         replica=settings.replica,
         filed=filed,
         prices=keeping.prices,
-        flags=keeping.flags,
+        flags=keeping.flags
+        if keeping.flags is not ordinary
+        else lambda tenant, receipt, at_ms: watch.judge(tenant, at_ms),
+        figures=figures,
+        abnormal=watch,
         grace_ms=round(settings.hold_grace_seconds * 1000),
         unknown_device_ms=settings.unknown_device_ms,
     )
-    reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=keeping.chores)
-    servicer = UsageServicer(books, keeping.usage)
+    chores = (*keeping.chores, *counting(books))
+    reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
+    age = "Since the last round of this replica's reconciler."
+    figures.read("reconciler_age_seconds", age, lambda: (books.now() - reconciler.rounded_ms) / 1000)
+
+    async def signals(tenant: str) -> tuple[str, ...]:
+        return watch.judge(tenant, books.now())
+
     return Budgets(
         books=books,
         gate=Gate(books, generator, reconciler),
         reconciler=reconciler,
-        servicer=servicer,
+        servicer=UsageServicer(books, keeping.usage, signals),
+        recent=keeping.recent,
         also=keeping.also,
+    )
+
+
+def counting(books: Books) -> tuple[Chore, Chore]:
+    """What is read from the ledger for its figures."""
+    standings = Standings(books, books.abnormal, books.figures)
+
+    async def look() -> None:
+        books.figures.drift(await books.ledger.drift(), books.now())
+
+    return (
+        Chore(name="standings", every_s=STANDINGS_S, do=standings.read),
+        Chore(name="drift", every_s=DRIFT_S, do=look),
     )
 
 
@@ -115,6 +169,7 @@ async def _sql(settings: Settings) -> Keeping:
     from .migrations import migrate
     from .outbox import Outbox
     from .seals import seal_all
+    from .seeding import recent
     from .sql import SqlLedger
     from .usage import UsageQueries
 
@@ -136,6 +191,7 @@ async def _sql(settings: Settings) -> Keeping:
         usage=UsageQueries(looks),
         chores=tuple(chores),
         prices=table.at,
+        recent=lambda: recent(looks, clock()),
         also=tuple(also),
     )
 

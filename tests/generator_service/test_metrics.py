@@ -26,7 +26,7 @@ from generator_service.store import Store
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "generator.yaml"
 TAKEN = "reelgate_generator_taken_over_total"
 TIER = 'tier="embedded"'
 
