@@ -84,6 +84,14 @@ class Settings(BaseSettings):
     """Pause between looks for holds that nobody looks after; another replica's are taken over after three of these."""
     unknown_device_ms: Annotated[int, Field(ge=0)] | None = None
     """Held of device time where a tier was not measured yet. Unset: a budget that limits device time refuses until it was."""
+    prices: Path | None = None
+    """Table of prices (budgets/prices.py; deploy/prices.example.yaml), read again when it changes; unset: nothing has a price."""
+    events: str = ""
+    """Where each settlement is told as a CloudEvent: ``https://host/path`` or ``file:///path``; empty: nowhere. Not with ``memory``."""
+    events_secret: str = ""
+    """Signs what goes to a webhook (Standard Webhooks); ``whsec_`` and base64, or any text."""
+    events_source: Annotated[str, Field(min_length=1)] = "/reelgate"
+    """The CloudEvents source of this deployment."""
     replica: Annotated[str, Field(min_length=1, max_length=64)] = Field(default_factory=lambda: secrets.token_hex(8))
     """Name under which this process looks after holds; no two that run at once have the same."""
     traces: str = ""

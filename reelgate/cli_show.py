@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -23,6 +25,20 @@ errors = Console(stderr=True, emoji=False)
 def line(text: str, *, to: Console = out) -> None:
     """Markup as one line, never folded: people copy it and programs read it."""
     to.print(text, highlight=False, soft_wrap=True)
+
+
+def table(*columns: tuple[str, Literal["left", "right"]]) -> Table:
+    """An empty table of figures, for `print_table`."""
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name, side in columns:
+        made.add_column(name, justify=side, no_wrap=True)
+    return made
+
+
+def print_table(made: Table) -> None:
+    """As wide as its figures need, also where that is more than the screen or the pipe says: none is cut short."""
+    wide = Measurement.get(out, out.options.update(max_width=10_000), made).maximum
+    Console(file=out.file, width=max(wide, out.width), emoji=False).print(made)
 
 
 def note(text: str) -> None:

@@ -78,8 +78,9 @@ class Gate:
 
     def price(self, cost: pb.CostEstimate, tier: str) -> None:
         """Fill in what ``cost`` is at most, where a price is set."""
+        price = self._books.prices(tier, self._books.now())
         amount = Amount(tokens=cost.tokens, device_ms=cost.device_ms_p95)
-        if money := messages.money(self._books.prices(tier, self._books.now()), amount):
+        if money := messages.money(price, amount):
             cost.price.CopyFrom(money)
 
     def _say(self, made: pb.PreparedPrompt, ask: Ask, decision: Decision) -> None:

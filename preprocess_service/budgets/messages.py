@@ -24,6 +24,7 @@ from .core import (
     Totals,
     Window,
 )
+from .prices import NONE
 from .refusing import reason_of
 
 
@@ -52,9 +53,14 @@ def verdict_of(decision: Decision, flags: Sequence[str] = ()) -> pb.BudgetVerdic
     return verdict
 
 
+def is_set(price: Price) -> bool:
+    """Whether there is a price at all."""
+    return price.version not in ("", NONE.version)
+
+
 def money(price: Price, amount: Amount) -> pb.Money | None:
     """What ``amount`` costs; None where no price is set."""
-    if not price.version:
+    if not is_set(price):
         return None
     micros = price.tokens(amount.tokens) + price.device(amount.device_ms)
     return pb.Money(micros=micros, currency=price.currency, price_version=price.version)

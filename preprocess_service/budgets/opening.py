@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-
-from reelgate.rpc.errors import ReelgateError
+from functools import partial
+from pathlib import Path
 
 from ..generator import Generator
 from ..settings import Settings
-from .abnormal import Abnormal, Hour
-from .books import Books, Flags, Prices, free, ordinary
+from .abnormal import Abnormal
+from .books import Books, Flags, Prices, clock, free, ordinary
 from .core import Filed
+from .counting import Recent, Waiting, age, counting, learn, nothing_known
 from .figures import BudgetFigures
 from .gate import Gate
 from .ledger import Ledger
 from .memory import MemoryLedger
+from .prices import load
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
-from .standings import Standings
 
-log = logging.getLogger(__name__)
-STANDINGS_S = 5.0
-DRIFT_S = 300.0
-"""A look at all books takes its time."""
+SEAL_S = 10.0
+"""Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
+EVENTS_S = 1.0
+"""Between looks for settlements that were not told yet."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
-
-
-async def nothing_known() -> Sequence[Hour]:
-    """There are no books of the last days."""
-    return ()
 
 
 @dataclass(kw_only=True)
@@ -43,7 +38,8 @@ class Budgets:
     gate: Gate
     reconciler: Reconciler
     servicer: UsageServicer
-    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
+    recent: Recent = nothing_known
+    closes: tuple[Callable[[], None], ...] = ()
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -51,10 +47,7 @@ class Budgets:
         self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        try:
-            self.books.abnormal.learn(await self.recent())
-        except ReelgateError as error:
-            log.warning("nothing is known of the last days", extra={"reason": error.reason})
+        await learn(self.books.abnormal, self.recent)
         await self.reconciler.run()
 
     async def close(self) -> None:
@@ -64,6 +57,8 @@ class Budgets:
             with suppress(asyncio.CancelledError):
                 await self._running
         await self.books.ledger.close()
+        for close in self.closes:
+            close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +70,12 @@ class Keeping:
     chores: tuple[Chore, ...] = ()
     prices: Prices = free
     flags: Flags = ordinary
-    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
+    recent: Recent = nothing_known
     """What the books say of the last days."""
+    waiting: Waiting | None = None
+    """How many settlements are to be told, and were given up."""
+    closes: tuple[Callable[[], None], ...] = ()
+    """What else is to be closed with it."""
 
 
 def opened(
@@ -92,6 +91,10 @@ def opened(
         return None
     figures = figures or BudgetFigures()
     watch = abnormal or Abnormal(figures.raised)
+
+    async def signals(tenant: str) -> tuple[str, ...]:
+        return watch.judge(tenant, clock())
+
     books = Books(
         ledger=keeping.ledger,
         replica=settings.replica,
@@ -105,33 +108,16 @@ def opened(
         grace_ms=round(settings.hold_grace_seconds * 1000),
         unknown_device_ms=settings.unknown_device_ms,
     )
-    chores = (*keeping.chores, *counting(books))
+    chores = (*keeping.chores, *counting(books, keeping.waiting))
     reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
-    age = "Since the last round of this replica's reconciler."
-    figures.read("reconciler_age_seconds", age, lambda: (books.now() - reconciler.rounded_ms) / 1000)
-
-    async def signals(tenant: str) -> tuple[str, ...]:
-        return watch.judge(tenant, books.now())
-
+    age(books, reconciler)
     return Budgets(
         books=books,
         gate=Gate(books, generator, reconciler),
         reconciler=reconciler,
         servicer=UsageServicer(books, keeping.usage, signals),
         recent=keeping.recent,
-    )
-
-
-def counting(books: Books) -> tuple[Chore, Chore]:
-    """What is read from the ledger for its figures."""
-    standings = Standings(books, books.abnormal, books.figures)
-
-    async def look() -> None:
-        books.figures.drift(await books.ledger.drift(), books.now())
-
-    return (
-        Chore(name="standings", every_s=STANDINGS_S, do=standings.read),
-        Chore(name="drift", every_s=DRIFT_S, do=look),
+        closes=keeping.closes,
     )
 
 
@@ -139,6 +125,44 @@ async def keeping(settings: Settings) -> Keeping | None:
     """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger that cannot be."""
     if settings.ledger == "off":
         return None
-    if settings.ledger == "memory":
-        return Keeping(ledger=MemoryLedger())
-    raise ValueError("no SQL ledger yet")
+    prices = load(settings.prices).at
+    if settings.ledger != "memory":
+        return await _sql(settings, prices)
+    if settings.events:
+        raise ValueError("REELGATE_PREPROCESS_EVENTS needs a ledger in a database")
+    return Keeping(ledger=MemoryLedger(), prices=prices)
+
+
+async def _sql(settings: Settings, prices: Prices) -> Keeping:
+    # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
+    from .database import Database, address
+    from .migrations import migrate
+    from .outbox import Outbox
+    from .seals import seal_all
+    from .seeding import recent
+    from .sinks import sink_of
+    from .sql import SqlLedger
+    from .usage import UsageQueries
+
+    sink = sink_of(settings.events, secret=settings.events_secret) if settings.events else None
+    url = address(settings.ledger)
+    if url.database and url.get_backend_name() == "sqlite":
+        await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
+    await migrate(settings.ledger)
+    database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
+    chores = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))]
+    closes: tuple[Callable[[], None], ...] = ()
+    waiting: Waiting | None = None
+    if sink is not None:
+        outbox = Outbox(database, sink, source=settings.events_source)
+        chores.append(Chore(name="events", every_s=EVENTS_S, do=outbox.drain))
+        closes, waiting = (outbox.close,), outbox.waiting
+    return Keeping(
+        ledger=SqlLedger(database, outbox=sink is not None),
+        usage=UsageQueries(database),
+        chores=tuple(chores),
+        prices=prices,
+        recent=lambda: recent(database, clock()),
+        waiting=waiting,
+        closes=closes,
+    )

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.rpc.errors import NotFoundError, ReelgateError
@@ -19,7 +20,7 @@ from reelgate.rpc.errors import NotFoundError, ReelgateError
 from ..generator import Generator
 from . import bills, facts
 from .books import Books
-from .core import Amount, Cause, Hold, Settled, State
+from .core import Amount, Cause, Hold, Settled
 
 log = logging.getLogger(__name__)
 MOST = 128
@@ -55,6 +56,8 @@ class Reconciler:
         self._lease_ms = round(3000 * every_s)
         self._watched: Counter[Key] = Counter()
         self._left: deque[Left] = deque()
+        self._round_of: list[Key] = []
+        """Handed over or claimed in the last round."""
         self._wake = asyncio.Event()
         self.rounded_ms = books.now()
         """When a round was last done; at first when it was made."""
@@ -123,14 +126,10 @@ class Reconciler:
         return await self._books.settle(hold, never if bill.measured == Amount() else bill)
 
     async def _goes_on(self, hold: Hold, video: gpb.Video) -> None:
-        books, at = self._books, self._books.now()
         if video.progress.device_ms > hold.amount.device_ms:
             to = Amount(tokens=hold.amount.tokens, device_ms=video.progress.device_ms)
-            await books.ledger.extend(hold.name, hold.run, to, await books.filed(hold.tenant), at)
-        # Only for as long as nobody needs to ask again; the next round is anybody's.
-        await books.ledger.renew(
-            books.replica, [(hold.name, hold.run)], at_ms=at, for_ms=round(self._every_s * 1000) // 2
-        )
+            filed = await self._books.filed(hold.tenant)
+            await self._books.ledger.extend(hold.name, hold.run, to, filed, self._books.now())
 
     async def _rounds(self) -> None:
         while True:
@@ -152,27 +151,36 @@ class Reconciler:
     async def _round(self) -> bool:
         """What was handed over, then what nobody looks after; whether there is more."""
         handed = [self._left.popleft() for _ in range(min(MOST, len(self._left)))]
-        await self._each([self._ended(left) for left in handed])
+        self._round_of = [(left.hold.name, left.hold.run) for left in handed]
+        await self._each(partial(self._ended, left) for left in handed)
+        # Nobody needs to ask again before the next round, which is anybody's.
         at, for_ms = self._books.now(), round(self._every_s * 1000) // 2
         claimed = await self._books.ledger.claim(self._books.replica, at_ms=at, for_ms=for_ms, most=MOST)
+        self._round_of += [(hold.name, hold.run) for hold in claimed]
         alone = [hold for hold in claimed if (hold.name, hold.run) not in self._watched]
-        await self._each([self._ended(Left(hold=hold)) for hold in alone])
+        await self._each(partial(self.look, hold) for hold in alone)
         return bool(self._left) or len(claimed) == MOST
 
     async def _ended(self, left: Left) -> None:
+        """Where it has not ended, it is anybody's from now on: this replica may be about to stop."""
         hold = left.hold
-        if left.cause is None:
-            await self.look(hold)
-        else:
-            await self._books.settle(hold, bills.bill(left.cause, tokens=0))
+        try:
+            if left.cause is not None:
+                await self._books.settle(hold, bills.bill(left.cause, tokens=0))
+                return
+            if await self.look(hold) is not None:
+                return
+        except ReelgateError as error:
+            log.warning("a hold waits", extra={"reason": error.reason, "run": hold.run})
+        await self._give([(hold.name, hold.run)])
 
-    async def _each(self, work: list[Awaitable[None]]) -> None:
+    async def _each(self, work: Iterable[Callable[[], Awaitable[object]]]) -> None:
         """All of it, few at a time. Where one cannot be done the others may be: the first error is told, they are claimed again."""
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def one(each: Awaitable[None]) -> None:
+        async def one(each: Callable[[], Awaitable[object]]) -> None:
             async with room:
-                await each
+                await each()
 
         for result in await asyncio.gather(*map(one, work), return_exceptions=True):
             if isinstance(result, ReelgateError):
@@ -187,10 +195,13 @@ class Reconciler:
 
     async def _release(self) -> None:
         """What this replica looked after is free to be claimed from now on."""
-        keys = [*self._watched, *((left.hold.name, left.hold.run) for left in self._left)]
+        with suppress(ReelgateError):
+            left = [(left.hold.name, left.hold.run) for left in self._left]
+            await self._give([*self._watched, *self._round_of, *left])
+
+    async def _give(self, keys: list[Key]) -> None:
         if keys:
-            with suppress(ReelgateError):
-                await self._books.ledger.renew(self._books.replica, keys, at_ms=self._books.now(), for_ms=0)
+            await self._books.ledger.renew(self._books.replica, keys, at_ms=self._books.now(), for_ms=0)
 
     async def _forever(self, name: str, every_s: float, do: Callable[[], Awaitable[object]]) -> None:
         while True:
@@ -201,7 +212,3 @@ class Reconciler:
                 log.warning("put off", extra={"chore": name, "reason": error.reason})
             except Exception:
                 log.exception("a chore failed", extra={"chore": name})
-
-
-def is_open(hold: Hold | None) -> bool:
-    return hold is not None and hold.state is State.OPEN

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from reelgate.rpc.errors import BudgetStoreUnavailableError
 
 from .abnormal import MOST, Hour
+from .database import Database
 from .pace import HOUR_MS
 from .schema import usage
 
 DAYS: Final = 7
 
 
-async def recent(engine: AsyncEngine, now_ms: int) -> list[Hour]:
+async def recent(database: Database, now_ms: int) -> list[Hour]:
     """The whole hours of the last week, those without use too from a tenant's first one on; the `MOST` busiest tenants.
 
     Raises ``BudgetStoreUnavailableError``.
@@ -38,11 +35,7 @@ async def recent(engine: AsyncEngine, now_ms: int) -> list[Hour]:
         .group_by(usage.c.tenant, usage.c.hour_ms)
         .order_by(usage.c.tenant, usage.c.hour_ms)
     )
-    try:
-        async with engine.connect() as connection:
-            rows = (await connection.execute(asked)).all()
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise BudgetStoreUnavailableError("the usage cannot be read now") from error
+    rows = await database.read(lambda connection: connection.execute(asked).all())
     return _filled(
         [Hour(tenant=t, hour_ms=h, tokens=int(a), device_ms=int(b), requests=int(c)) for t, h, a, b, c in rows], until
     )

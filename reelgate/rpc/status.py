@@ -136,6 +136,8 @@ def from_rpc_error(error: grpc.RpcError, unavailable: type[ReelgateError] | None
         reason=info.reason,
     )
     told.answered, told.quota = True, "QuotaFailure" in details
+    if retry is None:
+        told.retry_after = None  # who answers says when waiting helps
     return told
 
 

@@ -110,9 +110,10 @@ class House:
         grace_s: float = 60.0,
         tenants: Path | None = None,
         free: bool = False,
+        url: str = "off",
         **options: Any,
     ) -> AsyncIterator[Replica]:
-        """``free``: it keeps no books."""
+        """``free``: it keeps no books but those of ``url``, which it opens itself."""
         settings = Settings(
             address="127.0.0.1:0",
             generator=f"127.0.0.1:{self.server.port}",
@@ -121,7 +122,7 @@ class House:
             reconcile_seconds=every_s,
             hold_grace_seconds=grace_s,
             tenants=tenants,
-            ledger="off",  # unless it is given one
+            ledger=url,
             **options,
         )
         books: Any = Link(self.ledger)
