@@ -3,7 +3,9 @@
 Traffic is made up, prompts are real: each tenant draws from its own mix of the shared sources, at its own rate, with a daily rhythm, a
 weekend and, for every third, requests that come in bunches. Times are simulated; nothing waits.
 
-    python benchmarks/abnormal.py [--quick]
+    python benchmarks/abnormal.py [--quick] [--seed N]
+
+The limits of pace.py were chosen on seed 7. Other seeds (other tenants, other traffic) are what they have not seen.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from preprocess_service.screen import screen
 from preprocess_service.settings import embedded_tokenizer
 
 START_MS = 1_799_625_600_000  # a Monday, 2027-01-11T00:00Z
-SEED = 7
+SEED = 101
 MINUTE_MS = 60_000
 KINDS = (
     "a request a minute or more, at the tenant's mean or above",
@@ -174,11 +176,13 @@ def within(found: list[float], limit: float) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--seed", type=int, default=SEED)
+    given = parser.parse_args()
+    quick = given.quick
     if not prompt_data.DATA.is_dir():
         print("the shared prompts are not at ../shared/data: not measured")
         return 0
-    rng, texts = random.Random(SEED), Texts()
+    rng, texts = random.Random(given.seed), Texts()
     who, days = tenants(12 if quick else 40, rng), 7 if quick else 10
     began = time.process_time()
     known, flagged, hours, calls = steady(who, days, texts, rng)

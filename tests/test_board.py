@@ -64,6 +64,7 @@ async def board(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Board
     ports = free_ports(3)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("REELGATE_PREPROCESS_METRICS_ADDRESS", f"127.0.0.1:{ports[0]}")
+        environment.setenv("REELGATE_PREPROCESS_LEDGER", f"sqlite:///{folder / 'ledger.db'}")
         environment.setenv("REELGATE_PREPROCESS_METRICS_TENANTS", "local")
         environment.setenv("REELGATE_GENERATOR_METRICS_ADDRESS", f"127.0.0.1:{ports[1]}")
         async with (

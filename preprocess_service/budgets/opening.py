@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from ..generator import Generator
 from ..settings import Settings
-from . import prices
-from .abnormal import Abnormal, Hour
+from .abnormal import Abnormal
 from .books import Books, Flags, Prices, clock, free, ordinary
 from .core import Filed
+from .counting import Recent, Waiting, age, counting, learn, nothing_known
 from .figures import BudgetFigures
 from .gate import Gate
 from .ledger import Ledger
 from .memory import MemoryLedger
+from .prices import load
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
-from .standings import Standings
 
 if TYPE_CHECKING:
     from .sinks import Sink
@@ -33,16 +32,7 @@ SEAL_S = 10.0
 Close = Callable[[], Awaitable[None]]
 LOOK_S = 30.0
 """What an answer to QueryUsage may take. It has connections of its own: a long look at a year is no sign that the ledger is down."""
-log = logging.getLogger(__name__)
-STANDINGS_S = 5.0
-DRIFT_S = 300.0
-"""A look at all books takes its time."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
-
-
-async def nothing_known() -> Sequence[Hour]:
-    """There are no books of the last days."""
-    return ()
 
 
 @dataclass(kw_only=True)
@@ -53,8 +43,8 @@ class Budgets:
     gate: Gate
     reconciler: Reconciler
     servicer: UsageServicer
+    recent: Recent = nothing_known
     also: tuple[Close, ...] = ()
-    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -62,10 +52,7 @@ class Budgets:
         self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        try:
-            self.books.abnormal.learn(await self.recent())
-        except Exception:  # holds are looked after whatever becomes of this
-            log.exception("nothing is known of the last days")
+        await learn(self.books.abnormal, self.recent)
         await self.reconciler.run()
 
     async def close(self) -> None:
@@ -81,17 +68,19 @@ class Budgets:
 
 @dataclass(frozen=True, kw_only=True)
 class Keeping:
-    """What keeps the books: a ledger, who answers queries of it, and what it wants done every so often. ``also``: what else is to be
-    closed with it."""
+    """What keeps the books: a ledger, who answers queries of it, and what it wants done every so often."""
 
     ledger: Ledger
     usage: Usage = field(default_factory=NoUsage)
     chores: tuple[Chore, ...] = ()
     prices: Prices = free
     flags: Flags = ordinary
-    also: tuple[Close, ...] = ()
-    recent: Callable[[], Awaitable[Sequence[Hour]]] = nothing_known
+    recent: Recent = nothing_known
     """What the books say of the last days."""
+    waiting: Waiting | None = None
+    """How many settlements are to be told, and were given up."""
+    also: tuple[Close, ...] = ()
+    """What else is to be closed with it."""
 
 
 def opened(
@@ -107,6 +96,10 @@ def opened(
         return None
     figures = figures or BudgetFigures()
     watch = abnormal or Abnormal(figures.raised)
+
+    async def signals(tenant: str) -> tuple[str, ...]:
+        return watch.judge(tenant, clock())
+
     books = Books(
         ledger=keeping.ledger,
         replica=settings.replica,
@@ -120,14 +113,9 @@ def opened(
         grace_ms=round(settings.hold_grace_seconds * 1000),
         unknown_device_ms=settings.unknown_device_ms,
     )
-    chores = (*keeping.chores, *counting(books))
+    chores = (*keeping.chores, *counting(books, keeping.waiting))
     reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
-    age = "Since the last round of this replica's reconciler."
-    figures.read("reconciler_age_seconds", age, lambda: (books.now() - reconciler.rounded_ms) / 1000)
-
-    async def signals(tenant: str) -> tuple[str, ...]:
-        return watch.judge(tenant, books.now())
-
+    age(books, reconciler)
     return Budgets(
         books=books,
         gate=Gate(books, generator, reconciler),
@@ -138,32 +126,20 @@ def opened(
     )
 
 
-def counting(books: Books) -> tuple[Chore, Chore]:
-    """What is read from the ledger for its figures."""
-    standings = Standings(books, books.abnormal, books.figures)
-
-    async def look() -> None:
-        books.figures.drift(await books.ledger.drift(), books.now())
-
-    return (
-        Chore(name="standings", every_s=STANDINGS_S, do=standings.read),
-        Chore(name="drift", every_s=DRIFT_S, do=look),
-    )
-
-
 async def keeping(settings: Settings) -> Keeping | None:
     """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger, a price table or a target of events that
     cannot be."""
     if settings.ledger == "off":
         return None
-    if settings.ledger == "memory":
-        if settings.events:
-            raise ValueError("events are told out of a database: choose another ledger than memory")
-        return Keeping(ledger=MemoryLedger(), prices=prices.load(settings.prices).at)
-    return await _sql(settings)
+    prices = load(settings.prices).at
+    if settings.ledger != "memory":
+        return await _sql(settings, prices)
+    if settings.events:
+        raise ValueError("events are told out of a database: choose another ledger than memory")
+    return Keeping(ledger=MemoryLedger(), prices=prices)
 
 
-async def _sql(settings: Settings) -> Keeping:
+async def _sql(settings: Settings, prices: Prices) -> Keeping:
     # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
     from .database import Database, address
     from .migrations import migrate
@@ -173,25 +149,27 @@ async def _sql(settings: Settings) -> Keeping:
     from .sql import SqlLedger
     from .usage import UsageQueries
 
+    sink = _sink(settings) if settings.events else None  # what cannot be is refused before anything is opened
     url = address(settings.ledger)
     if url.database and url.get_backend_name() == "sqlite":
         await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
-    # What cannot be is refused before anything is opened.
-    table, sink = prices.load(settings.prices), _sink(settings) if settings.events else None
     await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
     looks = Database(settings.ledger, wait_s=LOOK_S, size=2)
     chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close]
+    waiting: Waiting | None = None
     if sink is not None:
         outbox = Outbox(database, sink, source=settings.events_source, tries=settings.events_tries)
         chores.append(Chore(name="events", every_s=settings.events_seconds, do=outbox.drain))
         also.insert(0, outbox.close)
+        waiting = outbox.waiting
     return Keeping(
         ledger=SqlLedger(database, outbox=sink is not None),
         usage=UsageQueries(looks),
         chores=tuple(chores),
-        prices=table.at,
+        prices=prices,
         recent=lambda: recent(looks, clock()),
+        waiting=waiting,
         also=tuple(also),
     )
 

@@ -107,7 +107,7 @@ async def test_every_figure_of_the_alerts_is_exported(tmp_path: Path, model_fold
     async with served(tmp_path / "store", model_folder, engine) as (app, stub):
         await make(stub)
         page = await scrape(app)
-    exported = set(re.findall(r"^(reelgate_generator_\w+)", page, re.MULTILINE))
+    exported = set(re.findall(r"^(?:# TYPE )?(reelgate_generator_\w+)", page, re.MULTILINE))
     assert len(named) >= 6
     assert named <= exported
 
