@@ -163,6 +163,8 @@ def accepted(m: gpb.VideoAccepted) -> v.Accepted:
         post_processing=finish(m.post_processing),
         warnings=tuple(m.warnings),
         attached=m.attached,
+        run=m.run,
+        cached=m.cached,
     )
 
 
@@ -172,7 +174,8 @@ def finish(m: gpb.PostProcessing) -> v.PostProcessing:
 
 def progress(m: gpb.Progress) -> v.Progress:
     stage = gpb.Stage.Name(m.stage).removeprefix("STAGE_").lower()
-    return v.Progress(stage=v.Stage(stage) if stage != "unspecified" else v.Stage.QUEUED, step=m.step, steps=m.steps)
+    known = v.Stage(stage) if stage != "unspecified" else v.Stage.QUEUED
+    return v.Progress(stage=known, step=m.step, steps=m.steps, device_ms=m.device_ms)
 
 
 def video(m: gpb.Video) -> v.Video:
@@ -186,6 +189,7 @@ def video(m: gpb.Video) -> v.Video:
         sha256=m.sha256,
         report=report(m.report) if m.HasField("report") else None,
         progress=progress(m.progress) if m.HasField("progress") else None,
+        run=m.run,
     )
 
 
@@ -210,6 +214,8 @@ def report(m: gpb.Report) -> v.Report:
         steps_lost=m.steps_lost,
         attempts=m.attempts,
         restarted=m.restarted,
+        run=m.run,
+        saved_device_ms=m.saved_device_ms,
     )
 
 

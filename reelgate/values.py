@@ -156,7 +156,9 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """The run has a name; ``settings`` has every default filled in."""
+    """The run has a name; ``settings`` has every default filled in. ``run`` is the one that was opened or joined; ``cached``: it
+    made the stored video, which is returned as it is.
+    """
 
     name: str
     take: str
@@ -164,15 +166,18 @@ class Accepted:
     post_processing: PostProcessing
     warnings: tuple[str, ...]
     attached: bool
+    run: str = ""
+    cached: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """``step`` of ``steps`` are done in ``stage``."""
+    """``step`` of ``steps`` are done in ``stage``. ``device_ms`` of device time were used by then, all stages together."""
 
     stage: Stage
     step: int
     steps: int
+    device_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,6 +186,7 @@ class Report:
     are the two experts' parts of ``denoise_ms``.
 
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
+    ``saved_device_ms`` is what others had used for what was not made again: of the stored video, or of the take's latents.
     """
 
     text_ms: int
@@ -202,6 +208,8 @@ class Report:
     restarted: bool = False
     denoise_high_ms: int = 0
     denoise_low_ms: int = 0
+    run: str = ""
+    saved_device_ms: int = 0
 
     @property
     def device_ms(self) -> int:
@@ -222,6 +230,7 @@ class Video:
     sha256: str
     report: Report | None
     progress: Progress | None
+    run: str = ""
 
 
 Event = Prepared | Accepted | Progress | Video
