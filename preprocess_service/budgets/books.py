@@ -53,8 +53,10 @@ class Books:
 
     def book(self, conn: Connection, hold: Hold, **sums: Amount) -> None:
         """Add to all windows of a hold's reservation."""
-        row = {"tenant": hold.tenant} | totals_row(**sums)
-        starts = [{"window": window.value, "start_ms": calendar.start(window, hold.at_ms)} for window in COUNTED]
+        row: Params = {"tenant": hold.tenant} | totals_row(**sums)
+        starts: list[Params] = [
+            {"window": window.value, "start_ms": calendar.start(window, hold.at_ms)} for window in COUNTED
+        ]
         conn.execute(self.upserts.book, [row | start for start in starts])
 
     def grow(self, conn: Connection, hold: Hold, to: Amount, allowance: Allowance, at_ms: int) -> Amount:
