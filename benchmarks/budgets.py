@@ -16,23 +16,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import budgets_ledger, budgets_outage, budgets_replicas, budgets_usage
-from benchmarks.budgets_stand import postgres
+from benchmarks.postgres import running
 from benchmarks.report import Goal, close
 
 
 def crowd(*, quick: bool) -> list[Goal]:
     clients, fits, kills = (60, 24, 2) if quick else (1000, 400, 6)
-    with postgres() as database:
+    with running(()) as database:
         wanted = {"replicas": 3, "clients": clients, "fits": fits, "kills": kills}
-        return asyncio.run(budgets_replicas.rows_on(database.url, "PostgreSQL", **wanted, by_time=False))
+        return asyncio.run(budgets_replicas.rows_on(database.url(), "PostgreSQL", **wanted, by_time=False))
 
 
 def time_limit(*, quick: bool) -> list[Goal]:
     """The limit is of device time: what is held is more than what is charged, so the budget opens again."""
     clients, fits, kills = (40, 10, 1) if quick else (300, 60, 3)
-    with postgres() as database:
+    with running(()) as database:
         wanted = {"replicas": 3, "clients": clients, "fits": fits, "kills": kills}
-        return asyncio.run(budgets_replicas.rows_on(database.url, "PostgreSQL, device time", **wanted, by_time=True))
+        return asyncio.run(budgets_replicas.rows_on(database.url(), "PostgreSQL, device time", **wanted, by_time=True))
 
 
 def sqlite(*, quick: bool) -> list[Goal]:

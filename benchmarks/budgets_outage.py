@@ -12,7 +12,8 @@ import grpc
 import numpy as np
 
 from benchmarks.budgets_replicas import audit, cost_of_one, month, quiet, set_limit
-from benchmarks.budgets_stand import Postgres, Stand, postgres, request, standing
+from benchmarks.budgets_stand import Stand, request, standing
+from benchmarks.postgres import PostgresServer, running
 from benchmarks.report import Goal
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceStub
 from reelgate.rpc.status import from_rpc_error
@@ -45,7 +46,7 @@ async def ask(stand: Stand, i: int) -> Call:
 
 
 async def load(
-    stand: Stand, database: Postgres, before: float, down: float, after: float
+    stand: Stand, database: PostgresServer, before: float, down: float, after: float
 ) -> tuple[list[Call], float, float]:
     """All calls, and when the database went and was back."""
     begun = time.monotonic()
@@ -67,19 +68,20 @@ async def load(
 
 
 async def outage(down: float, slice_tokens: int) -> list[Goal]:
-    with postgres() as database:
+    with running(()) as database:
+        url = database.url()
         environment = {
             "REELGATE_PREPROCESS_HOLD_GRACE_SECONDS": "5",
             "REELGATE_PREPROCESS_RECONCILE_SECONDS": "1",
         }
         if slice_tokens:
             environment["REELGATE_PREPROCESS_DEGRADED_TOKENS"] = str(slice_tokens)
-        async with standing(database.url, 2, **environment) as stand:
+        async with standing(url, 2, **environment) as stand:
             need = await cost_of_one(stand)
             await set_limit(stand, 10_000_000, None)
             calls, gone, back = await load(stand, database, 10, down, 20)
             budget = await quiet(stand, 120)
-            drift, findings = await audit(database.url)
+            drift, findings = await audit(url)
     return judged(
         calls, gone, back, need.tokens, month(budget).charged_tokens, budget.open_runs, drift, findings, slice_tokens
     )

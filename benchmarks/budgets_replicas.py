@@ -18,6 +18,9 @@ import grpc
 
 from benchmarks.budgets_stand import Stand, request, standing
 from benchmarks.report import Goal
+from preprocess_service.budgets.database import Database
+from preprocess_service.budgets.tally import drifts
+from preprocess_service.budgets.verify import verify
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceStub, UsageServiceStub
 from reelgate.rpc.errors import QuotaError, ReelgateError
@@ -252,14 +255,14 @@ async def rows_on(
 
 async def audit(ledger: str) -> tuple[int, int]:
     """Windows that drift, and what `reelgate ledger verify` finds."""
-    from preprocess_service.budgets import seals, sql
-
-    books = await sql.open_ledger(ledger)
+    database = Database(ledger)
     try:
-        drift = await books.drift()
+        drift = await database.read(drifts)
+        found = await verify(database)
     finally:
-        await books.close()
-    found = await seals.verify(ledger)
+        await database.close()
+    for finding in found.findings[:20]:
+        print(f"ledger verify: {finding}")
     return len(drift), len(found.findings)
 
 

@@ -1,18 +1,12 @@
-"""What the benchmarks of budgets stand on: a real PostgreSQL, the real generator on the embedded model, and replicas of the gate as
-processes that can be killed."""
+"""What the benchmarks of budgets stand on: the real generator on the embedded model, and replicas of the gate as processes that can be
+killed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -26,83 +20,6 @@ from reelgate.rpc.channel import connect
 from reelgate.rpc.config import ChannelConfig
 
 PROMPT = "A red ball rolls to the left."
-
-
-@dataclass
-class Postgres:
-    """``stop`` is a crash (SIGKILL of the postmaster and its children), ``start`` recovers from it on the same port."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        options = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port)]
-        self.process = as_postgres([str(binaries() / "postgres"), *options, "-c", "max_connections=200"])
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            ready = [str(binaries() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-            if subprocess.run(ready, check=False).returncode == 0:
-                return
-            time.sleep(0.05)
-        raise TimeoutError("PostgreSQL did not start")
-
-    def stop(self) -> None:
-        """At once, without a checkpoint: what is committed must be found again."""
-        if self.process:
-            self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(60)
-            self.process = None
-
-
-def binaries() -> Path:
-    """The newest PostgreSQL's. Raises ``FileNotFoundError``."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
-    on_path = shutil.which("postgres")
-    if not found and not on_path:
-        raise FileNotFoundError("PostgreSQL's server is not installed")
-    return found[-1] if found else Path(on_path or "").parent
-
-
-def as_postgres(command: list[str]) -> subprocess.Popen[bytes]:
-    """PostgreSQL refuses to run as root."""
-    root = os.geteuid() == 0
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        user="postgres" if root else None,
-        group="postgres" if root else None,
-        extra_groups=[] if root else None,
-    )
-
-
-@contextmanager
-def postgres() -> Iterator[Postgres]:
-    """A new one with its own defaults: every commit is synced."""
-    with tempfile.TemporaryDirectory(prefix="reelgate-postgres-") as name:
-        folder = Path(name)
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
-        made = as_postgres([str(binaries() / "initdb"), "-A", "trust", "-U", "postgres", "-D", str(folder / "data")])
-        if made.wait(120):
-            raise RuntimeError("initdb failed")
-        server = Postgres(folder=folder, port=free_port())
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass
