@@ -165,6 +165,8 @@ class Runner:
         # Latents on their way to the store are there; a run that ended in between is in what was found.
         denoised = found.denoised or self._keeper.latents(request.take_name) is not None
         joined = run.id if run is not None and run.report is None else found.run
+        if run is not None and run.cancelling and joined == run.id:
+            joined = ""  # who asks now waits for its end and opens another
         return dataclasses.replace(found, run=joined if found.stored is None else found.run, denoised=denoised)
 
     @property

@@ -53,8 +53,11 @@ class Books:
 
     def book(self, conn: Connection, hold: Hold, **sums: Amount) -> None:
         """Add to all windows of a hold's reservation."""
-        starts = {f"{window}_now": calendar.start(window, hold.at_ms) for window in COUNTED}
-        conn.execute(self.upserts.book, {"tenant": hold.tenant} | starts | totals_row(**sums))
+        row: Params = {"tenant": hold.tenant} | totals_row(**sums)
+        starts: list[Params] = [
+            {"window": window.value, "start_ms": calendar.start(window, hold.at_ms)} for window in COUNTED
+        ]
+        conn.execute(self.upserts.book, [row | start for start in starts])
 
     def grow(self, conn: Connection, hold: Hold, to: Amount, allowance: Allowance, at_ms: int) -> Amount:
         """What an open hold may grow by; nothing is written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, String, and_, bindparam, func, literal, or_, select, tuple_, union_all, update
+from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -12,7 +12,6 @@ from .core import ANYBODY, COUNTED
 from .schema import accounts, budgets, holds, raises, requests, usage, windows
 
 OPEN = "open"
-WINDOW_SUMS = ("held_tokens", "held_ms", "charged_tokens", "charged_ms", "overrun_tokens", "overrun_ms")
 
 
 def _of(name: str) -> Any:
@@ -114,7 +113,8 @@ class Upserts:
             index_elements=[budgets.c.tenant],
             set_={name: self.budget.excluded[name] for name in ("budget", "set_by", "at_ms")},
         )
-        self.book = _adding(insert(windows).values(_three()), windows)
+        # Once for each window: rows of one VALUES have no cache key, and would be compiled anew each time.
+        self.book = _adding(insert(windows).values({c.name: _of(c.name) for c in windows.c}), windows)
         self.count = _adding(insert(usage).values({c.name: _of(c.name) for c in usage.c}), usage)
 
 
@@ -127,15 +127,6 @@ def _bump(insert: Any) -> Any:
     ).returning(
         accounts.c.last_seq, accounts.c.open_holds, accounts.c.budget_version, accounts.c.sealed_seq, default_version
     )
-
-
-def _three() -> list[dict[str, Any]]:
-    tenant = bindparam("tenant", type_=String)
-    sums = {name: bindparam(name, type_=BigInteger) for name in WINDOW_SUMS}
-    return [
-        {"tenant": tenant, "window": window.value, "start_ms": bindparam(f"{window}_now", type_=BigInteger)} | sums
-        for window in COUNTED
-    ]
 
 
 def _adding(made: Any, table: Any) -> Any:

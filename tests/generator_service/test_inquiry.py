@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,46 @@ async def test_a_run_that_was_cancelled_before_it_was_accepted_is_never_opened(s
     assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
     barred = await video_of(stub, name, run)
     assert (barred.state, barred.report.device_time) == (pb.VIDEO_STATE_CANCELLED, pb.DeviceTime())
+
+
+async def ending(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest, after: float) -> str:
+    """How a call ends: "done", or the reason of its error."""
+    await asyncio.sleep(after)
+    try:
+        return pb.VideoState.Name((await made(stub, request))[-1].video.state).removeprefix("VIDEO_STATE_").lower()
+    except grpc.aio.AioRpcError as error:
+        return from_rpc_error(error).reason
+
+
+async def stopping(stub: GeneratorServiceStub, name: str, run: str, after: float) -> str:
+    """The state that a cancelled run is in, or the reason why that is not known."""
+    await asyncio.sleep(after)
+    try:
+        return pb.VideoState.Name((await cancelled(stub, name, run)).state).removeprefix("VIDEO_STATE_").lower()
+    except grpc.aio.AioRpcError as error:
+        return from_rpc_error(error).reason
+
+
+async def test_whoever_is_told_that_a_run_never_was_is_right_though_its_call_is_still_on_the_way(
+    stub: GeneratorServiceStub,
+) -> None:
+    """The bar and the acceptance meet at every distance: whatever the one was told holds for the other."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for number in range(40):
+        request = ask(run=new(), seed=number, steps=1)
+        name = (await estimate(stub, request)).name
+        told, end = await asyncio.gather(
+            stopping(stub, name, request.run, after=number // 8 * 0.002),
+            ending(stub, request, after=number % 8 * 0.001),
+        )
+        seen[told, end] += 1
+        if told in ("RESOURCE_NOT_FOUND", "cancelled"):
+            assert end == "VIDEO_CANCELLED"
+        elif told == "done":
+            assert end == "done"
+        else:
+            assert told == "GENERATOR_UNAVAILABLE"
+    assert {told for told, _ in seen} >= {"RESOURCE_NOT_FOUND"}
 
 
 async def test_asking_again_for_a_run_that_has_ended_tells_how_it_ended(stub: GeneratorServiceStub) -> None:

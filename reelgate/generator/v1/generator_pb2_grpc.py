@@ -95,8 +95,9 @@ class GeneratorServiceServicer:
 
     def GetVideo(self, request, context):
         """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
-        for, and for a run that was never accepted: who holds a budget for such a run may release it. UNAVAILABLE: STORE_UNAVAILABLE,
-        and GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+        for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+        release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+        GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,9 @@ class GeneratorServiceStub:
     """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GetVideoRequest, _generator_pb2.GetVideoResponse]
     """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
-    for, and for a run that was never accepted: who holds a budget for such a run may release it. UNAVAILABLE: STORE_UNAVAILABLE,
-    and GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+    for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+    release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+    GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
     """
     CancelVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.CancelVideoRequest, _generator_pb2.CancelVideoResponse]
     """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
@@ -87,8 +88,9 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.GetVideoRequest, _generator_pb2.GetVideoResponse]  # type: ignore[assignment]
     """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
-    for, and for a run that was never accepted: who holds a budget for such a run may release it. UNAVAILABLE: STORE_UNAVAILABLE,
-    and GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+    for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+    release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+    GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
     """
     CancelVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.CancelVideoRequest, _generator_pb2.CancelVideoResponse]  # type: ignore[assignment]
     """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
@@ -133,8 +135,9 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.GetVideoResponse, _abc.Awaitable[_generator_pb2.GetVideoResponse]]:
         """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
-        for, and for a run that was never accepted: who holds a budget for such a run may release it. UNAVAILABLE: STORE_UNAVAILABLE,
-        and GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+        for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+        release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+        GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
         """
 
     @_abc_1.abstractmethod
