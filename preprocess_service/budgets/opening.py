@@ -22,6 +22,8 @@ from .servicer import NoUsage, Usage, UsageServicer
 
 SEAL_S = 10.0
 """Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
+LOOK_S = 30.0
+"""What an answer to QueryUsage may take."""
 EVENTS_S = 1.0
 """Between looks for settlements that were not told yet."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
@@ -35,7 +37,7 @@ class Budgets:
     gate: Gate
     reconciler: Reconciler
     servicer: UsageServicer
-    closes: tuple[Callable[[], None], ...] = ()
+    closes: tuple[Callable[[], Awaitable[None]], ...] = ()
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -50,7 +52,7 @@ class Budgets:
                 await self._running
         await self.books.ledger.close()
         for close in self.closes:
-            close()
+            await close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Keeping:
     chores: tuple[Chore, ...] = ()
     prices: Prices = free
     flags: Flags = ordinary
-    closes: tuple[Callable[[], None], ...] = ()
+    closes: tuple[Callable[[], Awaitable[None]], ...] = ()
     """What else is to be closed with it."""
 
 
@@ -121,15 +123,17 @@ async def _sql(settings: Settings, prices: Prices) -> Keeping:
     await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
     chores = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))]
-    closes: tuple[Callable[[], None], ...] = ()
+    # A long look at a year has connections of its own: it is no sign that the ledger is down.
+    looks = Database(settings.ledger, wait_s=LOOK_S, size=2)
+    closes = [looks.close]
     if sink is not None:
         outbox = Outbox(database, sink, source=settings.events_source)
         chores.append(Chore(name="events", every_s=EVENTS_S, do=outbox.drain))
-        closes = (outbox.close,)
+        closes.append(outbox.close)
     return Keeping(
         ledger=SqlLedger(database, outbox=sink is not None),
-        usage=UsageQueries(database),
+        usage=UsageQueries(looks),
         chores=tuple(chores),
         prices=prices,
-        closes=closes,
+        closes=tuple(closes),
     )
