@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -306,3 +307,29 @@ async def test_a_failure_says_what_it_was() -> None:
     with pytest.raises(DeliveryError, match="ConnectionRefusedError"):
         await sink.send("a/1", b"{}")
     sink.close()
+
+
+async def test_a_webhook_behind_tls_is_told_only_where_its_certificate_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    making = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+        *("-keyout", key, "-out", certificate, *name),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await making.wait() == 0
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    with receiver(tls=served) as hook:
+        target = hook.url.replace("http://", "https://")
+        stranger = sink_of(target)
+        with pytest.raises(DeliveryError, match="SSLCertVerificationError"):
+            await stranger.send("a/1", b"{}")
+        stranger.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        friend = sink_of(target)
+        await friend.send("a/1", b"{}")
+        friend.close()
+        assert len(hook.got) == 1
