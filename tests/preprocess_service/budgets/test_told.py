@@ -32,7 +32,7 @@ def hook() -> Iterator[Receiver]:
 
 
 async def close(kept: Keeping) -> None:
-    for each in kept.closes:
+    for each in kept.also:
         await each()
     await kept.ledger.close()
 
