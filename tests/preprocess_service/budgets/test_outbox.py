@@ -28,6 +28,7 @@ from preprocess_service.budgets.sinks import DeliveryError, key_of, signature, s
 from reelgate.rpc.errors import BudgetStoreUnavailableError
 
 from .receiver import Receiver, receiver
+from .replicas import until
 from .stores import add, entry, postgres, tables, told_of
 
 ROOT = Path(__file__).parents[3]
@@ -222,6 +223,25 @@ async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_lose
     now.ms += (RUN + 1) * 10_000
     assert await box.drain() == 6
     assert hook.ids == [f"acme/{k}" for k in (1, 2, 3, 4, 4, 5, 6, 7, 8, 9)]
+    await box.close()
+
+
+async def test_a_replica_that_stops_leaves_what_it_had_claimed_to_the_next_at_once(
+    database: Database, hook: Receiver
+) -> None:
+    await told_of(database, *(entry(seq=k) for k in range(1, 6)))
+    hook.script = [200, "hang"]
+    now = Clock()
+    stopping = outbox(database, hook.url, now)
+    draining = asyncio.create_task(stopping.drain())
+    await until(lambda: len(hook.got) == 2)
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    await stopping.close()
+    box = outbox(database, hook.url, now)
+    assert await box.drain() == 4
+    assert hook.ids == [f"acme/{k}" for k in (1, 2, 2, 3, 4, 5)]
     await box.close()
 
 
