@@ -21,6 +21,8 @@ from reelgate.rpc.server import Server, settle, stop_event
 
 from . import tokens
 from .budgets import opening
+from .budgets.abnormal import Abnormal
+from .budgets.figures import BudgetFigures
 from .cache import PromptCache
 from .cache_redis import Shared
 from .estimates import Estimates
@@ -31,6 +33,7 @@ from .preparer import Preparer
 from .run import Rewriter, Similarity
 from .servicer import PreprocessServicer
 from .settings import Settings
+from .tenant_labels import TenantLabels
 from .tenants import Tenants
 from .worker import Worker
 
@@ -86,14 +89,17 @@ async def serving(
     )
     fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
     generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
-    metrics = Metrics()
+    metrics = Metrics(TenantLabels(settings.metrics_tenants))
+    figures = BudgetFigures(metrics.registry, metrics.tenants)
+    abnormal = Abnormal(figures.raised)
     shared = open_shared(settings, metrics)
     ttl = settings.cache_ttl_seconds
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
     estimates = Estimates(generator)
     tenants = Tenants(settings.tenants)
-    preparer = Preparer(settings, lines, worker, cache, metrics, tenants)
-    budgets = opening.opened(settings, generator, tenants.filed, books or await opening.keeping(settings))
+    preparer = Preparer(settings, lines, worker, cache, metrics, tenants, abnormal)
+    kept = books or await opening.keeping(settings)
+    budgets = opening.opened(settings, generator, tenants.filed, kept, figures, abnormal)
     # What is not built is answered by the base class, which the stubs call abstract.
     servicer = PreprocessServicer(preparer, generator, estimates, budgets.gate if budgets else None)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)

@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """Share of the traces that is kept; a caller's own trace is kept where the caller keeps it."""
     metrics_address: str = ""
     """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9464``; empty: not served."""
+    metrics_tenants: str = ""
+    """Tenants with figures of their own, separated by commas; ``*``: everybody (the first thousand). All others are ``other``."""
     worker_queue: Annotated[int, Field(ge=1)] = 64
     """Long prompts (and all, with BART) that may be in the worker's hands before callers are told to come back."""
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0

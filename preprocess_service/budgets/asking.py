@@ -80,7 +80,10 @@ class Asking:
         standing = await self.books.ledger.standing(tenant, await self.books.filed(tenant), at_ms)
         budget = standing.allowance.budget
         if budget.throttle and not budget.shadow:
-            raise throttled(tenant, flags)
+            error = throttled(tenant, flags)
+            self.books.figures.throttled(tenant)
+            self.books.figures.refused(tenant, error.reason)
+            raise error
 
 
 def new_run() -> str:

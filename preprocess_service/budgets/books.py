@@ -7,9 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
+from reelgate.rpc.errors import BudgetStoreUnavailableError
 
-from .core import Bill, Filed, Hold, Price, Settled
+from .abnormal import Abnormal
+from .core import Ask, Bill, Decision, Filed, Hold, Price, Settled
+from .figures import BudgetFigures
 from .ledger import Ledger
+from .refusing import reason_of
 
 Prices = Callable[[str, int], Price]
 """The price of a tier at a moment (Unix ms); one without a version where no price is set."""
@@ -53,14 +57,34 @@ class Books:
     grace_ms: int = 60_000
     unknown_device_ms: int | None = None
     told: list[Told] = field(default_factory=list)
+    figures: BudgetFigures = field(default_factory=BudgetFigures)
+    abnormal: Abnormal = field(default_factory=Abnormal)
     now: Callable[[], int] = clock
 
-    async def settle(self, hold: Hold, bill: Bill) -> Settled | None:
-        """End a hold at the price of now. Raises ``BudgetStoreUnavailableError``."""
+    async def reserve(self, ask: Ask) -> Decision:
+        """Ask the ledger, and count what it says. Raises as `Ledger.reserve`."""
+        try:
+            decision = await self.ledger.reserve(ask, await self.filed(ask.tenant))
+        except BudgetStoreUnavailableError as error:
+            self.figures.unavailable()
+            self.figures.refused(ask.tenant, error.reason)
+            raise
+        self.figures.decided(ask.tenant, decision)
+        if decision.hold is None:
+            self.figures.refused(ask.tenant, reason_of(decision.refusals[0]))
+        if decision.fresh:
+            self.abnormal.spent(ask.tenant, ask.amount, ask.at_ms)
+        return decision
+
+    async def settle(self, hold: Hold, bill: Bill, ended_ms: int = 0) -> Settled | None:
+        """End a hold at the price of now. ``ended_ms``: when its run did. Raises ``BudgetStoreUnavailableError``."""
         at = self.now()
         filed = await self.filed(hold.tenant)
         ended = await self.ledger.settle(hold.name, hold.run, bill, self.prices(hold.tier, at), filed, at)
         if ended is not None and ended.fresh:
+            self.figures.settled(ended)
+            if ended_ms:
+                self.figures.lagged((at - ended_ms) / 1000)
             for tell in self.told:
                 tell(ended)
         return ended

@@ -38,6 +38,11 @@ def bill_of(video: gpb.Video, hold: Hold) -> Bill:
     )
 
 
+def ended_ms(video: gpb.Video) -> int:
+    """When the run ended, Unix ms; 0 where that is not told."""
+    return video.report.end_time.ToMilliseconds() if video.report.HasField("end_time") else 0
+
+
 class Forecast:
     """How much device time a run will have used at the end of its stage, from how fast the stage's steps go.
 

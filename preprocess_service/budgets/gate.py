@@ -86,6 +86,9 @@ class Gate:
     def _say(self, made: pb.PreparedPrompt, ask: Ask, decision: Decision) -> None:
         made.budget.CopyFrom(messages.verdict_of(decision, ask.flags))
         self.price(made.cost, made.receipt.tier)
+        if decision.fresh and decision.hold is not None:
+            cost, hold = made.cost, decision.hold
+            self._books.figures.expected(hold.name, hold.run, cost.device_ms_p50, cost.device_ms_p95)
 
     async def _forward(self, request: gpb.GenerateVideoRequest, visit: Visit) -> Events:
         """The generator's events. The first comes in time or not at all."""

@@ -59,6 +59,8 @@ class Reconciler:
         self._round_of: list[Key] = []
         """Handed over or claimed in the last round."""
         self._wake = asyncio.Event()
+        self.rounded_ms = books.now()
+        """When a round was last done; at first when it was made."""
 
     def watch(self, hold: Hold) -> None:
         """A stream looks after it, until it is handed over or forgotten. Streams of one run each count."""
@@ -103,7 +105,7 @@ class Reconciler:
         if video.state not in facts.CAUSES:
             await self._goes_on(hold, video)
             return None
-        return await self._books.settle(hold, facts.bill_of(video, hold))
+        return await self._books.settle(hold, facts.bill_of(video, hold), facts.ended_ms(video))
 
     async def _unknown(self, hold: Hold, *, refused: bool) -> Settled | None:
         """The generator knows no such run. Its request may still be on the way, so the run is forbidden before its hold is given up."""
@@ -134,6 +136,7 @@ class Reconciler:
             self._wake.clear()
             try:
                 more = await self._round()
+                self.rounded_ms = self._books.now()
             except ReelgateError as error:
                 log.warning("holds wait", extra={"reason": error.reason})
                 more = False

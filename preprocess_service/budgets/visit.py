@@ -179,7 +179,7 @@ class Visit:
         return False
 
     async def _reserve(self, ask: Ask) -> Decision:
-        return await self._books.ledger.reserve(ask, await self._books.filed(ask.tenant))
+        return await self._books.reserve(ask)
 
     async def _reserve_for(self, said: gpb.VideoAccepted) -> Hold:
         """A hold for a run that nothing is held for. One that only we have asked for is stopped where there is no room for it."""
@@ -219,7 +219,7 @@ class Visit:
                 return None
             saved = video.report.saved_device_ms
             return await self._books.settle(hold, bills.bill(Cause.STORED, tokens=hold.amount.tokens, saved_ms=saved))
-        return await self._books.settle(hold, facts.bill_of(video, hold))
+        return await self._books.settle(hold, facts.bill_of(video, hold), facts.ended_ms(video))
 
     def _pays(self, hold: Hold) -> bool:
         """The hold is this request's own, be it from an earlier try."""
