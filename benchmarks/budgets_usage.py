@@ -106,7 +106,7 @@ async def fill(database: Database, count: int) -> int:
 
 
 def rolled() -> Insert:
-    """`usage`, as the ledger writes it with each settlement."""
+    """`usage`, as the ledger writes it with each settlement: hour after hour."""
     hour = entries.c.reserved_ms - entries.c.reserved_ms % literal(HOUR, literal_execute=True)
     keys = [entries.c.tenant, hour, entries.c.tier, entries.c.policy, entries.c.currency]
     sums = {
@@ -116,7 +116,7 @@ def rolled() -> Insert:
         "device_ms": func.sum(entries.c.charged_ms),
         **{name: func.sum(entries.c[name]) for name in FIGURES},
     }
-    found = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys)
+    found = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys).order_by(hour)
     return insert(usage).from_select(["tenant", "hour_ms", "tier", "policy", "currency", *sums], found)
 
 
