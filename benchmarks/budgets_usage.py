@@ -14,7 +14,6 @@ import asyncio
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,13 +27,14 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection, Insert, Select, func, insert, literal, select, text
 
+from benchmarks.postgres import PostgresServer, running
 from benchmarks.report import Goal, close
 from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.schema import entries, metadata, usage
 from preprocess_service.budgets.usage import UsageQueries
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.identity import Identity
-from tests.preprocess_service.budgets.stores import HOUR, JANUARY, postgres
+from tests.preprocess_service.budgets.stores import HOUR, JANUARY
 
 ENTRIES, QUICK = 1_000_000, 50_000
 TENANTS, HOURS, TIERS, POLICIES = 50, 31 * 24, ("full", "draft"), ("economy", "balanced")
@@ -99,13 +99,14 @@ async def fill(database: Database, count: int) -> int:
         connection.execute(rolled())
 
     await database.write(body)
-    await database.write(lambda connection: connection.execute(text("ANALYZE")))
+    for then in ("ANALYZE", "CHECKPOINT") if database.kind == "postgresql" else ("ANALYZE",):
+        await database.write(lambda connection, then=then: connection.execute(text(then)))  # type: ignore[misc]
     counted = select(func.count()).select_from(usage)
     return int(await database.read(lambda connection: connection.execute(counted).scalar_one()))
 
 
 def rolled() -> Insert:
-    """`usage`, as the ledger writes it with each settlement."""
+    """`usage`, as the ledger writes it with each settlement: hour after hour."""
     hour = entries.c.reserved_ms - entries.c.reserved_ms % literal(HOUR, literal_execute=True)
     keys = [entries.c.tenant, hour, entries.c.tier, entries.c.policy, entries.c.currency]
     sums = {
@@ -115,7 +116,7 @@ def rolled() -> Insert:
         "device_ms": func.sum(entries.c.charged_ms),
         **{name: func.sum(entries.c[name]) for name in FIGURES},
     }
-    found = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys)
+    found = select(*keys, *sums.values()).where(entries.c.kind == "settle").group_by(*keys).order_by(hour)
     return insert(usage).from_select(["tenant", "hour_ms", "tier", "policy", "currency", *sums], found)
 
 
@@ -182,25 +183,20 @@ async def on_sqlite(count: int) -> tuple[int, Took]:
 
 
 async def on_postgres(count: int) -> tuple[int, Took]:
-    with postgres() as url:
+    with running() as server:
+        url = server.url()
         database = Database(url, wait_s=WAIT_S)
         rows = await fill(database, count)
-        where = text("SHOW data_directory")
-        data = Path(await database.read(lambda connection: connection.execute(where).scalar_one()))
         await database.close()
-        await asyncio.to_thread(restart, data, url)
+        await asyncio.to_thread(restart, server)
         return rows, await timed(url)
 
 
-def restart(data: Path, url: str) -> None:
-    """A PostgreSQL that has read nothing yet."""
-    user = {"user": "postgres"} if os.geteuid() == 0 else {}
-    command = ["pg_ctl", "-D", data, "-m", "fast", "-w", "-l", data.parent / "log"]
-    subprocess.run([*command, "stop"], check=True, capture_output=True, cwd="/", **user)
-    forget(data / "base")
-    port = url.rpartition(":")[2].partition("/")[0]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {data.parent} -c fsync=off"
-    subprocess.run([*command, "-o", options, "start"], check=True, capture_output=True, cwd="/", **user)
+def restart(server: PostgresServer) -> None:
+    """One that has read nothing yet."""
+    server.stop()
+    forget(server.data / "base")
+    server.start()
 
 
 def rows(*, quick: bool = False) -> list[Goal]:

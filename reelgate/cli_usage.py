@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 from rich.markup import escape
@@ -94,14 +95,25 @@ def groups_of(by: str) -> tuple[str, ...]:
 
 def write(lines: Iterable[str], output: Path | None) -> None:
     """To ``output``, whole or not at all; None: standard output."""
+    with writing(output) as file:
+        file.writelines(lines)
+
+
+@contextmanager
+def writing(output: Path | None) -> Iterator[TextIO]:
+    """Lines keep their ends. ``output`` is there once the block ends well; None: standard output."""
     if output is None:
-        sys.stdout.reconfigure(newline="", encoding="utf-8") if hasattr(sys.stdout, "reconfigure") else None
-        sys.stdout.writelines(lines)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(newline="", encoding="utf-8")
+        yield sys.stdout
         return
     making = output.with_name(f".{output.name}.part")
-    with making.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(lines)
-    making.replace(output)
+    try:
+        with making.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        making.replace(output)
+    finally:
+        making.unlink(missing_ok=True)
 
 
 def table(rows: Sequence[UsageRow], groups: Sequence[str], bucket: Bucket) -> None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from reelgate import cli_show as show
 from reelgate.cli_generate import check_output
-from reelgate.cli_usage import write
+from reelgate.cli_usage import writing
 from reelgate.cli_words import moment
 from reelgate.exports import csv_lines
 
@@ -68,16 +68,18 @@ def export(
 
     from_ms, to_ms = _ms(moment(start, "--from")) or 0, _ms(moment(end, "--to"))
 
-    async def rows(database: Database) -> list[dict[str, Any]]:
-        return [row async for row in read(database, from_ms=from_ms, to_ms=to_ms, tenant=tenant)]
+    async def dump(database: Database) -> None:
+        with writing(output) as file:
+            if format_ is Format.CSV:
+                file.writelines(csv_lines(COLUMNS, ()))
+            async for row in read(database, from_ms=from_ms, to_ms=to_ms, tenant=tenant):
+                if format_ is Format.CSV:
+                    _, line = csv_lines(COLUMNS, [row])
+                    file.write(line)
+                else:
+                    file.write(f"{json.dumps(row, ensure_ascii=False)}\n")
 
-    found = _run(url, "URL", rows)
-    lines = (
-        csv_lines(COLUMNS, found)
-        if format_ is Format.CSV
-        else (f"{json.dumps(row, ensure_ascii=False)}\n" for row in found)
-    )
-    write(lines, output)
+    _run(url, "URL", dump)
 
 
 def verify(

@@ -96,17 +96,20 @@ class Outbox:
         await self._database.write(lambda connection: connection.execute(statement) and None)
 
     async def _tell(self, claimed: Claimed) -> None:
-        """One after the other, until one is not taken or the claim runs out; what is left is free for the next."""
+        """One after the other, until one is not taken or the claim runs out; what is left is free for the next, also where this replica
+        stops in the middle."""
         left = [row["seq"] for row in claimed.rows]
-        for row in claimed.rows:
-            if self._now() + self._sink.timeout_s * 1000 > claimed.until_ms:
-                break
-            if not await self._one(claimed.tenant, row):
+        try:
+            for row in claimed.rows:
+                if self._now() + self._sink.timeout_s * 1000 > claimed.until_ms:
+                    break
+                goes_on = await self._one(claimed.tenant, row)
                 left.remove(row["seq"])
-                break
-            left.remove(row["seq"])
-        if left:
-            await self._write(_set(claimed.tenant, left, next_ms=0))
+                if not goes_on:
+                    break
+        finally:
+            if left:
+                await self._write(_set(claimed.tenant, left, next_ms=0))
 
     async def _one(self, tenant: str, row: Mapping[str, Any]) -> bool:
         """Whether the next may be told."""

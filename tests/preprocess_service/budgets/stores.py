@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, String, insert
 
 from preprocess_service.budgets import schema
 from preprocess_service.budgets.database import Database
+
+from .postgres_server import running
 
 HOUR = 3_600_000
 JANUARY = 1_767_225_600_000
@@ -24,30 +20,9 @@ JANUARY = 1_767_225_600_000
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL of its own, gone with the block; its URL."""
-    folder = Path(tempfile.mkdtemp(prefix="reelgate-pg-"))
-    user = {"user": "postgres"} if os.geteuid() == 0 else {}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    if user:
-        shutil.chown(folder, "postgres")
-    data = folder / "data"
-    subprocess.run(
-        ["initdb", "-D", data, "-U", "reelgate", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"],
-        check=True,
-        capture_output=True,
-        cwd=folder,
-        **user,
-    )
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-    command = ["pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w"]
-    subprocess.run([*command, "start"], check=True, capture_output=True, cwd=folder, **user)
-    try:
-        yield f"postgresql://reelgate@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*command, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder, **user)
-        shutil.rmtree(folder)
+    """The URL of an empty database on a PostgreSQL of its own."""
+    with running() as server:
+        yield server.url()
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,7 @@ from preprocess_service.budgets.sinks import DeliveryError, key_of, signature, s
 from reelgate.rpc.errors import BudgetStoreUnavailableError
 
 from .receiver import Receiver, receiver
+from .replicas import until
 from .stores import add, entry, postgres, tables, told_of
 
 ROOT = Path(__file__).parents[3]
@@ -224,6 +226,25 @@ async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_lose
     await box.close()
 
 
+async def test_a_replica_that_stops_leaves_what_it_had_claimed_to_the_next_at_once(
+    database: Database, hook: Receiver
+) -> None:
+    await told_of(database, *(entry(seq=k) for k in range(1, 6)))
+    hook.script = [200, "hang"]
+    now = Clock()
+    stopping = outbox(database, hook.url, now)
+    draining = asyncio.create_task(stopping.drain())
+    await until(lambda: len(hook.got) == 2)
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    await stopping.close()
+    box = outbox(database, hook.url, now)
+    assert await box.drain() == 4
+    assert hook.ids == [f"acme/{k}" for k in (1, 2, 2, 3, 4, 5)]
+    await box.close()
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_several_replicas_tell_each_event_once_and_in_order(kind: str, hook: Receiver, tmp_path: Path) -> None:
     tenants = [f"t{k}" for k in range(8)]
@@ -306,3 +327,29 @@ async def test_a_failure_says_what_it_was() -> None:
     with pytest.raises(DeliveryError, match="ConnectionRefusedError"):
         await sink.send("a/1", b"{}")
     sink.close()
+
+
+async def test_a_webhook_behind_tls_is_told_only_where_its_certificate_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    making = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+        *("-keyout", key, "-out", certificate, *name),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await making.wait() == 0
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    with receiver(tls=served) as hook:
+        target = hook.url.replace("http://", "https://")
+        stranger = sink_of(target)
+        with pytest.raises(DeliveryError, match="SSLCertVerificationError"):
+            await stranger.send("a/1", b"{}")
+        stranger.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        friend = sink_of(target)
+        await friend.send("a/1", b"{}")
+        friend.close()
+        assert len(hook.got) == 1
