@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reelgate.rpc.telemetry import Traces
@@ -76,6 +76,20 @@ class Settings(BaseSettings):
     ledger: str = Field(default_factory=lambda: f"sqlite:///{data_folder() / 'ledger.db'}")
     """Where budgets and the bill are kept: ``sqlite:///file``, ``postgresql://user:password@host/database`` (for several replicas),
     ``memory`` (gone with the process) or ``off`` (nothing is counted, nothing refused)."""
+    prices: Path | None = None
+    """Price table (budgets/prices.py; deploy/prices.example.yaml is one), read again when it changes; without one nothing costs money."""
+    events: str = ""
+    """Where each hold that ends is told as a CloudEvent: ``https://host/path``, ``http://host/path`` or ``file:///path``; empty: nowhere.
+    What ended while it was empty is not told later."""
+    events_secret: SecretStr = SecretStr("")
+    """Signs what goes to a webhook (Standard Webhooks, HMAC-SHA256); what begins with ``whsec_`` is base64."""
+    events_source: Annotated[str, Field(min_length=1, max_length=256)] = "/reelgate"
+    """CloudEvents' ``source`` of this deployment."""
+    events_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    events_tries: Annotated[int, Field(ge=1)] = 20
+    """After so many (about an hour) an event is given up; it stays in the table ``outbox``."""
+    events_seconds: Annotated[float, Field(ge=0.01)] = 2.0
+    """Pause between looks for events to tell."""
     ledger_timeout_ms: Annotated[float, Field(gt=0)] = 2000.0
     """A ledger that does not answer within this counts as down: requests are refused with BUDGET_STORE_UNAVAILABLE."""
     hold_grace_seconds: Annotated[float, Field(ge=0.1)] = 60.0
@@ -84,14 +98,6 @@ class Settings(BaseSettings):
     """Pause between looks for holds that nobody looks after; another replica's are taken over after three of these."""
     unknown_device_ms: Annotated[int, Field(ge=0)] | None = None
     """Held of device time where a tier was not measured yet. Unset: a budget that limits device time refuses until it was."""
-    prices: Path | None = None
-    """Table of prices (budgets/prices.py; deploy/prices.example.yaml), read again when it changes; unset: nothing has a price."""
-    events: str = ""
-    """Where each settlement is told as a CloudEvent: ``https://host/path`` or ``file:///path``; empty: nowhere. Not with ``memory``."""
-    events_secret: str = ""
-    """Signs what goes to a webhook (Standard Webhooks); ``whsec_`` and base64, or any text."""
-    events_source: Annotated[str, Field(min_length=1)] = "/reelgate"
-    """The CloudEvents source of this deployment."""
     replica: Annotated[str, Field(min_length=1, max_length=64)] = Field(default_factory=lambda: secrets.token_hex(8))
     """Name under which this process looks after holds; no two that run at once have the same."""
     traces: str = ""

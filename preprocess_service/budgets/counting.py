@@ -6,8 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from reelgate.rpc.errors import ReelgateError
-
 from .abnormal import Abnormal, Hour
 from .books import Books
 from .reconciler import Chore, Reconciler
@@ -57,5 +55,5 @@ async def learn(abnormal: Abnormal, recent: Recent) -> None:
     """Begin with what the books say. Without it, a day has to pass first."""
     try:
         abnormal.learn(await recent())
-    except ReelgateError as error:
-        log.warning("nothing is known of the last days", extra={"reason": error.reason})
+    except Exception:  # holds are looked after whatever becomes of this
+        log.exception("nothing is known of the last days")

@@ -26,7 +26,8 @@ Body = Callable[[Connection], T]
 log = logging.getLogger(__name__)
 
 PAUSE_S = 0.5
-"""After it was found down, nobody asks again for so long: those that wait in line are told at once."""
+"""After it was found down, nobody asks again for so long: those that wait in line are told at once. Not where another call was
+answered meanwhile: that is a crowd and no outage."""
 
 
 def address(url: str) -> URL:
@@ -66,6 +67,7 @@ class Database:
         self.wait_s = wait_s
         self._line_s = line_s
         self._down_until = 0.0
+        self._worked = 0.0
         self._store: _Sqlite | _Postgres = (
             _Sqlite(self.url, wait_s, synchronous)
             if self.kind == "sqlite"
@@ -118,7 +120,7 @@ class Database:
             if not is_down(error):
                 raise
             log.warning("the ledger cannot be reached", extra={"cause": type(error).__name__})
-            if self.kind != "sqlite":
+            if self.kind != "sqlite" and loop.time() - self._worked > self.wait_s:
                 self._down_until = loop.time() + PAUSE_S
             raise BudgetStoreUnavailableError("the ledger cannot be reached") from error
         finally:
@@ -139,7 +141,9 @@ class Database:
         if not done:
             self._leave(task)
             raise TimeoutError
-        return task.result()
+        made = task.result()
+        self._worked = asyncio.get_running_loop().time()
+        return made
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
         task.cancel()

@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..generator import Generator
 from ..settings import Settings
+from . import prices
 from .abnormal import Abnormal
 from .books import Books, Flags, Prices, clock, free, ordinary
 from .core import Filed
@@ -19,14 +21,17 @@ from .figures import BudgetFigures
 from .gate import Gate
 from .ledger import Ledger
 from .memory import MemoryLedger
-from .prices import load
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
 
+if TYPE_CHECKING:
+    from .sinks import Sink
+
 SEAL_S = 10.0
 """Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
-EVENTS_S = 1.0
-"""Between looks for settlements that were not told yet."""
+Close = Callable[[], Awaitable[None]]
+LOOK_S = 30.0
+"""What an answer to QueryUsage may take. It has connections of its own: a long look at a year is no sign that the ledger is down."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
 
 
@@ -38,8 +43,8 @@ class Budgets:
     gate: Gate
     reconciler: Reconciler
     servicer: UsageServicer
+    also: tuple[Close, ...] = ()
     recent: Recent = nothing_known
-    closes: tuple[Callable[[], None], ...] = ()
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
     def start(self) -> None:
@@ -56,26 +61,26 @@ class Budgets:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+        for close in self.also:
+            await close()
         await self.books.ledger.close()
-        for close in self.closes:
-            close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keeping:
-    """What keeps the books: a ledger, who answers queries of it, and what it wants done every so often."""
+    """What keeps the books: a ledger, who answers queries of it, and what it wants done every so often. ``also``: what else is to be
+    closed with it."""
 
     ledger: Ledger
     usage: Usage = field(default_factory=NoUsage)
     chores: tuple[Chore, ...] = ()
     prices: Prices = free
     flags: Flags = ordinary
+    also: tuple[Close, ...] = ()
     recent: Recent = nothing_known
     """What the books say of the last days."""
     waiting: Waiting | None = None
     """How many settlements are to be told, and were given up."""
-    closes: tuple[Callable[[], None], ...] = ()
-    """What else is to be closed with it."""
 
 
 def opened(
@@ -91,10 +96,6 @@ def opened(
         return None
     figures = figures or BudgetFigures()
     watch = abnormal or Abnormal(figures.raised)
-
-    async def signals(tenant: str) -> tuple[str, ...]:
-        return watch.judge(tenant, clock())
-
     books = Books(
         ledger=keeping.ledger,
         replica=settings.replica,
@@ -111,58 +112,70 @@ def opened(
     chores = (*keeping.chores, *counting(books, keeping.waiting))
     reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
     age(books, reconciler)
+
+    async def signals(tenant: str) -> tuple[str, ...]:
+        return watch.judge(tenant, books.now())
+
     return Budgets(
         books=books,
         gate=Gate(books, generator, reconciler),
         reconciler=reconciler,
         servicer=UsageServicer(books, keeping.usage, signals),
         recent=keeping.recent,
-        closes=keeping.closes,
+        also=keeping.also,
     )
 
 
 async def keeping(settings: Settings) -> Keeping | None:
-    """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger that cannot be."""
+    """The books of the settings; None where they are off. Raises ``ValueError`` for a ledger, a price table or a target of events that
+    cannot be."""
     if settings.ledger == "off":
         return None
-    prices = load(settings.prices).at
-    if settings.ledger != "memory":
-        return await _sql(settings, prices)
-    if settings.events:
-        raise ValueError("REELGATE_PREPROCESS_EVENTS needs a ledger in a database")
-    return Keeping(ledger=MemoryLedger(), prices=prices)
+    if settings.ledger == "memory":
+        if settings.events:
+            raise ValueError("events are told out of a database: choose another ledger than memory")
+        return Keeping(ledger=MemoryLedger(), prices=prices.load(settings.prices).at)
+    return await _sql(settings)
 
 
-async def _sql(settings: Settings, prices: Prices) -> Keeping:
+async def _sql(settings: Settings) -> Keeping:
     # Imported only where it is needed: a service without books need not have SQLAlchemy in memory.
     from .database import Database, address
     from .migrations import migrate
     from .outbox import Outbox
     from .seals import seal_all
     from .seeding import recent
-    from .sinks import sink_of
     from .sql import SqlLedger
     from .usage import UsageQueries
 
-    sink = sink_of(settings.events, secret=settings.events_secret) if settings.events else None
     url = address(settings.ledger)
     if url.database and url.get_backend_name() == "sqlite":
         await asyncio.to_thread(Path(url.database).parent.mkdir, parents=True, exist_ok=True)
+    # What cannot be is refused before anything is opened.
+    table, sink = prices.load(settings.prices), _sink(settings) if settings.events else None
     await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
-    chores = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))]
-    closes: tuple[Callable[[], None], ...] = ()
+    looks = Database(settings.ledger, wait_s=LOOK_S, size=2)
+    chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close]
     waiting: Waiting | None = None
     if sink is not None:
-        outbox = Outbox(database, sink, source=settings.events_source)
-        chores.append(Chore(name="events", every_s=EVENTS_S, do=outbox.drain))
-        closes, waiting = (outbox.close,), outbox.waiting
+        outbox = Outbox(database, sink, source=settings.events_source, tries=settings.events_tries)
+        chores.append(Chore(name="events", every_s=settings.events_seconds, do=outbox.drain))
+        also.insert(0, outbox.close)
+        waiting = outbox.waiting
     return Keeping(
         ledger=SqlLedger(database, outbox=sink is not None),
-        usage=UsageQueries(database),
+        usage=UsageQueries(looks),
         chores=tuple(chores),
-        prices=prices,
-        recent=lambda: recent(database, clock()),
+        prices=table.at,
+        recent=lambda: recent(looks, clock()),
         waiting=waiting,
-        closes=closes,
+        also=tuple(also),
     )
+
+
+def _sink(settings: Settings) -> Sink:
+    from .sinks import sink_of
+
+    secret = settings.events_secret.get_secret_value()
+    return sink_of(settings.events, secret=secret, timeout_s=settings.events_timeout_seconds)

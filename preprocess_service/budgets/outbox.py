@@ -74,7 +74,8 @@ class Outbox:
         found = {bool(given_up): int(number) for given_up, number in rows}
         return found.get(False, 0), found.get(True, 0)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """What was not told stays in the table."""
         self._sink.close()
 
     async def _claim(self, tenants: int, each: int) -> list[Claimed]:

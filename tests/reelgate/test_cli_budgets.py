@@ -22,7 +22,6 @@ from preprocess_service.budgets.bills import bill
 from preprocess_service.budgets.core import Amount, Ask, Cause, Filed
 from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.sql import SqlLedger
-from preprocess_service.budgets.usage import UsageQueries
 from preprocess_service.settings import Settings, embedded_tokenizer
 from preprocess_service.worker import Worker
 from reelgate import exports, focus
@@ -87,8 +86,7 @@ async def books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     assert kept is not None
     assert isinstance(kept.ledger, SqlLedger)
     database = Database(url, wait_s=20)
-    keeping = opening.Keeping(ledger=kept.ledger, usage=UsageQueries(database))
-    async with serving(settings, load_lines(settings, None), Worker(queue=4, threads=1), keeping) as app:
+    async with serving(settings, load_lines(settings, None), Worker(queue=4, threads=1), kept) as app:
         await asyncio.wait_for(app.ready.wait(), 30)
         yield Books(address=f"127.0.0.1:{app.server.port}", url=url, database=database, ledger=kept.ledger)
     await server.stop()

@@ -39,6 +39,11 @@ async def _refused(ledger: SqlLedger, name: str) -> float:
     return time.monotonic() - began
 
 
+async def _many(ledger: SqlLedger) -> None:
+    for number in range(500):
+        await ledger.reserve(ask(f"n{number}"), FILED)
+
+
 async def _back(ledger: SqlLedger, name: str) -> None:
     """Within a few seconds the same ledger works again."""
     async with asyncio.timeout(10):
@@ -119,8 +124,7 @@ async def test_a_full_database_refuses_and_works_again_when_there_is_room(tmp_pa
 
     await room(1)  # SQLite makes of it: as many as there are
     with pytest.raises(BudgetStoreUnavailableError):
-        for number in range(500):
-            await ledger.reserve(ask(f"n{number}"), FILED)
+        await _many(ledger)
     await room(100_000)
     await _back(ledger, "after")
     proof = await verify(ledger.database)

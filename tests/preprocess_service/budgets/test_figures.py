@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from preprocess_service.app import App, serving
 from preprocess_service.budgets.abnormal import WARM_PROMPTS, Abnormal, Hour
@@ -29,10 +29,9 @@ from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.figures import BudgetFigures
 from preprocess_service.budgets.ledger import Drift
 from preprocess_service.budgets.memory import MemoryLedger
-from preprocess_service.budgets.migrations import migrate
 from preprocess_service.budgets.opening import Keeping
 from preprocess_service.budgets.pace import HOUR_MS
-from preprocess_service.budgets.schema import usage
+from preprocess_service.budgets.schema import metadata, usage
 from preprocess_service.budgets.seeding import recent
 from preprocess_service.budgets.standings import Standings
 from preprocess_service.pipeline import Line
@@ -138,15 +137,15 @@ def test_drift_and_the_outbox_are_told() -> None:
 
 
 async def test_the_books_of_the_last_days_are_read_with_their_empty_hours(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    await migrate(url)
-    database = Database(url)
+    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}")
     row = {"tenant": "a", "tier": "embedded", "currency": "USD", "requests": 2, "tokens": 10, "device_ms": 20}
-    rows = [
-        row | {"hour_ms": AT - back * HOUR_MS, "policy": policy}
-        for back, policy in ((3, "economy"), (3, "full"), (1, "economy"), (999, "economy"))
-    ]
-    await database.write(lambda connection: connection.execute(insert(usage), rows))
+
+    def written(connection: Connection) -> None:
+        metadata.create_all(connection)
+        for back, policy in ((3, "economy"), (3, "full"), (1, "economy"), (999, "economy")):
+            connection.execute(insert(usage).values(row | {"hour_ms": AT - back * HOUR_MS, "policy": policy}))
+
+    await database.write(written)
     found = await recent(database, AT + 5)
     await database.close()
     sizes = {3: (20, 40, 4), 2: (0, 0, 0), 1: (10, 20, 2)}

@@ -64,21 +64,21 @@ async def test_each_event_is_told_once_in_order_and_forgotten(database: Database
     assert [i for i in hook.ids if i.startswith("zeta")] == [f"zeta/{k}" for k in range(1, 41)]
     assert await box.drain(1000) == 0
     assert await box.waiting() == (0, 0)
-    box.close()
+    await box.close()
 
 
 async def test_a_drain_tells_no_more_than_it_is_told_to(database: Database, hook: Receiver) -> None:
     await told_of(database, *(entry(seq=k) for k in range(1, 31)))
     box = outbox(database, hook.url, Clock())
     assert [await box.drain(7), await box.drain(20), await box.drain(20)] == [7, 20, 3]
-    box.close()
+    await box.close()
 
 
 async def test_the_request_is_a_structured_cloud_event_and_signed(database: Database, hook: Receiver) -> None:
     await told_of(database, entry(seq=3))
     box = outbox(database, hook.url, Clock())
     await box.drain()
-    box.close()
+    await box.close()
     path, headers, body = hook.got[0]
     assert path == "/events?from=gate"
     assert headers["content-type"].startswith("application/cloudevents+json")
@@ -105,7 +105,7 @@ async def test_what_is_not_taken_is_told_again_after_a_pause(
     assert hook.ids == ["acme/1", "acme/1", "acme/2"]
     assert {path for path, _, _ in hook.got} == {"/events?from=gate"}  # A redirect was not followed.
     assert box.counts == {"sent": 2, "failed": 1, "given_up": 0}
-    box.close()
+    await box.close()
 
 
 async def test_pauses_double_and_a_receiver_may_ask_for_a_longer_one(database: Database, hook: Receiver) -> None:
@@ -120,7 +120,7 @@ async def test_pauses_double_and_a_receiver_may_ask_for_a_longer_one(database: D
             pauses.append(due - now.ms)
             now.ms = due
     assert pauses == [1000, 2000, 4000, 90_000]
-    box.close()
+    await box.close()
 
 
 async def test_a_receiver_that_is_down_loses_nothing(database: Database) -> None:
@@ -135,7 +135,7 @@ async def test_a_receiver_that_is_down_loses_nothing(database: Database) -> None
     with receiver(port) as hook:
         assert await box.drain() == 5
         assert hook.ids == [f"acme/{k}" for k in range(1, 6)]
-    box.close()
+    await box.close()
 
 
 async def test_an_event_is_given_up_in_the_end_with_a_line_and_a_count_and_the_next_go_on(
@@ -153,7 +153,7 @@ async def test_an_event_is_given_up_in_the_end_with_a_line_and_a_count_and_the_n
     assert box.counts == {"sent": 1, "failed": 3, "given_up": 1}
     assert [record.message for record in caplog.records] == ["an event is given up"]
     assert await box.waiting() == (0, 1)
-    box.close()
+    await box.close()
 
 
 async def test_one_tenants_trouble_is_not_anothers(database: Database, hook: Receiver) -> None:
@@ -167,7 +167,7 @@ async def test_one_tenants_trouble_is_not_anothers(database: Database, hook: Rec
     await box.drain()
     assert [i for i in hook.ids if i.startswith("b/")] == ["b/1", "b/2"]
     assert await box.waiting() == (1, 0)
-    box.close()
+    await box.close()
 
 
 async def test_a_row_without_its_settlement_is_given_up_and_holds_up_nobody(database: Database, hook: Receiver) -> None:
@@ -176,7 +176,7 @@ async def test_a_row_without_its_settlement_is_given_up_and_holds_up_nobody(data
     box = outbox(database, hook.url, Clock())
     assert await box.drain() == 1
     assert await box.waiting() == (0, 1)
-    box.close()
+    await box.close()
 
 
 CHILD = """
@@ -221,7 +221,7 @@ async def test_who_is_killed_between_telling_and_forgetting_tells_twice_and_lose
     now.ms += (RUN + 1) * 10_000
     assert await box.drain() == 6
     assert hook.ids == [f"acme/{k}" for k in (1, 2, 3, 4, 4, 5, 6, 7, 8, 9)]
-    box.close()
+    await box.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -236,7 +236,7 @@ async def test_several_replicas_tell_each_event_once_and_in_order(kind: str, hoo
             shares = await asyncio.gather(*(box.drain() for box in boxes))
             await asyncio.gather(*(box.drain() for box in boxes))
             for each, box in zip(replicas, boxes, strict=True):
-                box.close()
+                await box.close()
                 await each.close()
     for tenant in tenants:
         assert [i for i in hook.ids if i.startswith(f"{tenant}/")] == [f"{tenant}/{k}" for k in range(1, 26)]
@@ -258,7 +258,7 @@ async def test_a_file_gets_a_line_each_also_behind_one_that_a_crash_cut_in_two(
     cut, *lines = path.read_text().splitlines()
     assert cut == '{"id":"acm'
     assert [json.loads(line)["id"] for line in lines] == ["acme/1", "acme/2"]
-    box.close()
+    await box.close()
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path: Path, hook: Rece
         await box.drain()
     with pytest.raises(BudgetStoreUnavailableError):
         await box.waiting()
-    box.close()
+    await box.close()
     await database.close()
 
 
