@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +14,7 @@ from reelgate import values as v
 from reelgate.client_budgets import BudgetCalls
 from reelgate.client_budgets import UnreachableError as UnreachableError
 from reelgate.generator.v1 import generator_pb2 as gpb
+from reelgate.landing import landing, target_of
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1 import preprocess_pb2_grpc as rpc
 from reelgate.rpc.channel import connect
@@ -160,7 +158,7 @@ class Client(BudgetCalls):
 
         Raises ``OSError`` at once where ``path`` can be no file: a video that took minutes is not made for nothing.
         """
-        target, done = _target(path), None
+        target, done = target_of(path), None
         run = self.generate(
             prompt,
             policy=policy,
@@ -203,20 +201,12 @@ class Client(BudgetCalls):
 
         A connection that breaks is taken up again where it broke. Raises ``OSError`` where the file cannot be written.
         """
-        target = _target(path)
+        target = target_of(path)
         wanted = (await self.get(name)).sha256
-        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                found = await self._fetch(name, out.write)
+        with landing(target) as out:
+            found = await self._fetch(name, out.write)
             if found != wanted:
                 raise InternalError(f"{name} arrived damaged: sha256 {found}, not {wanted}")
-            Path(partial).chmod(0o644)
-            Path(partial).replace(target)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(partial).unlink()
-            raise
         return target
 
     async def _fetch(self, name: str, write: Callable[[bytes], object]) -> str:
@@ -234,13 +224,3 @@ class Client(BudgetCalls):
                 if attempt == DOWNLOAD_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
-
-
-def _target(path: str | Path) -> Path:
-    """``path``, where a file can be."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(target.parent))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
-    return target
