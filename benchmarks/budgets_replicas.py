@@ -95,15 +95,17 @@ async def budget_of(stand: Stand) -> pb.GetBudgetResponse:
                 await asyncio.sleep(0.2)
 
 
-async def killer(stand: Stand, kills: int, every: float, chance: random.Random) -> int:
-    """SIGKILL for one replica after another, and a new process in its place."""
+async def killer(stand: Stand, kills: int, every: float, chance: random.Random) -> list[int]:
+    """SIGKILL for one replica after another, and a new process in its place. How many holds were open at each."""
+    held: list[int] = []
     for _ in range(kills):
         await asyncio.sleep(every * chance.uniform(0.5, 1.5))
+        held.append((await budget_of(stand)).open_runs)
         place = chance.randrange(len(stand.gates))
         await stand.kill(place)
         await asyncio.sleep(chance.uniform(0, 1.0))
         await stand.restart(place)
-    return kills
+    return held
 
 
 async def cost_of_one(stand: Stand) -> pb.CostEstimate:
@@ -141,7 +143,7 @@ class Outcome:
     transient: Counter[str]
     budget: pb.GetBudgetResponse
     need: pb.CostEstimate
-    kills: int
+    kills: list[int]
     peak_tokens: int
     peak_ms: int
     seconds: float
@@ -179,7 +181,9 @@ async def crowd(stand: Stand, clients: int, fits: int, kills: int, *, by_time: b
     )
 
 
-async def settle_down(stand: Stand, people: Crowd, tasks: list[asyncio.Task[None]], killing: asyncio.Task[int]) -> None:
+async def settle_down(
+    stand: Stand, people: Crowd, tasks: list[asyncio.Task[None]], killing: asyncio.Task[list[int]]
+) -> None:
     """The refused are called again and again while something changes; the last time once everything has ended."""
     while not killing.done() or await busy(stand, people, tasks):
         await asyncio.sleep(1.0)
@@ -223,7 +227,7 @@ async def rows_on(
     one = found.need.device_ms_p95 if by_time else found.need.tokens
     unit = "device-ms" if by_time else "tokens"
     print(
-        f"{name}: {clients} clients on {replicas} replicas, {found.kills} killed, {found.seconds:.0f} s: {found.done} done, "
+        f"{name}: {clients} clients on {replicas} replicas, {len(found.kills)} killed while {found.kills} holds were open, {found.seconds:.0f} s: {found.done} done, "
         f"{found.refused} refused in the end; limit {limit} {unit}, charged {charged}, one asks {one}, overrun "
         f"{state.overrun_device_ms} ms; on the way: {dict(found.transient)}"
     )
@@ -247,6 +251,7 @@ async def rows_on(
             compare="==",
             target=0,
         ),
+        Goal(name=f"{name}: kills while holds were open", value=sum(map(bool, found.kills)), compare=">=", target=1),
         Goal(name=f"{name}: holds still open", value=found.budget.open_runs, compare="==", target=0),
         Goal(name=f"{name}: windows that drift", value=drift, compare="==", target=0),
         Goal(name=f"{name}: findings of ledger verify", value=findings, compare="==", target=0),
