@@ -27,6 +27,7 @@ from reelgate.rpc.errors import QuotaError, ReelgateError
 from reelgate.rpc.status import from_rpc_error
 
 CALL_SECONDS = 300.0
+SECONDS_A_VIDEO = 0.05
 TWICE = 10
 """One client in so many sends its request twice at once, to two replicas."""
 
@@ -160,7 +161,8 @@ async def crowd(stand: Stand, clients: int, fits: int, kills: int, *, by_time: b
     people = Crowd(stand=stand, chance=chance)
     begun = time.monotonic()
     tasks = [asyncio.create_task(people.client(i)) for i in range(clients)]
-    killing = asyncio.create_task(killer(stand, kills, 5.0, chance))
+    # A tiny video takes about this long, so most kills fall into the time in which holds are open.
+    killing = asyncio.create_task(killer(stand, kills, SECONDS_A_VIDEO * fits / (kills + 1), chance))
     watch = Watch()
     watching = asyncio.create_task(watch.run(stand))
     await settle_down(stand, people, tasks, killing)
@@ -227,7 +229,8 @@ async def rows_on(
     one = found.need.device_ms_p95 if by_time else found.need.tokens
     unit = "device-ms" if by_time else "tokens"
     print(
-        f"{name}: {clients} clients on {replicas} replicas, {len(found.kills)} killed while {found.kills} holds were open, {found.seconds:.0f} s: {found.done} done, "
+        f"{name}: {clients} clients on {replicas} replicas, {len(found.kills)} killed, with so many holds open: {found.kills}; "
+        f"{found.seconds:.0f} s: {found.done} done, "
         f"{found.refused} refused in the end; limit {limit} {unit}, charged {charged}, one asks {one}, overrun "
         f"{state.overrun_device_ms} ms; on the way: {dict(found.transient)}"
     )
