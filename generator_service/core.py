@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import re
@@ -78,17 +79,17 @@ class Finish:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """One video: a take and its finish."""
+    """One video: a take and its finish. Its names are asked around every step, so they are made once."""
 
     take: Take
     finish: Finish
 
-    @property
+    @functools.cached_property
     def take_name(self) -> str:
         """``takes/<sha256>`` over the canonical JSON of the take."""
         return f"takes/{digest(dataclasses.asdict(self.take))}"
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """``videos/<sha256>`` over the take's name and the finish."""
         return f"videos/{digest({'take': self.take_name, **dataclasses.asdict(self.finish)})}"

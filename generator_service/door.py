@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from generator_service.runner import Runner
 
 
+# Requests that the store is asked about at a time.
+AT_ONCE = 16
+Arg = TypeVar("Arg")
+Value = TypeVar("Value")
+
+
 class StoppingError(Exception):
     """The service is going away and begins nothing new."""
 
@@ -32,6 +40,8 @@ class Door:
     def __init__(self, runner: Runner, store: Store, claims: Claims, stepper: Stepper, recovery: Recovery) -> None:
         self._runner, self._store, self._claims = runner, store, claims
         self._stepper, self._recovery = stepper, recovery
+        # Its own, so that a slow store holds nobody up who does not ask it. They end with the door.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="door")
 
     async def open(self, request: Request, left: float | None) -> tuple[Run, bool]:
         """See `Runner.submit`."""
@@ -49,23 +59,24 @@ class Door:
     async def _begin(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
         """None when there is a run by now, or when one ended elsewhere in this moment. Nobody waits for another's look at the
         store: it is the one after the claim that counts, see `_accept`."""
-        stored = await asyncio.to_thread(self._store.finished, request.name)
+        stored = await self._stored(self._store.finished, request.name)
         if stored is not None:
             return self._again(stored, request), False
-        async with self._runner.admission:
+        async with self._runner.names.of(request.name):
             return None if request.name in self._runner.runs else await self._open(request, left)
 
     async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
         """None when it ended elsewhere in this moment."""
         if self._runner.stopping:
             raise StoppingError
-        # Looked at before the request is stored: only holders of the admission lock add.
-        refusal = self._refusal(request, left)
-        held = None if refusal is not None else await self._accepted(request)
+        # The place in line is taken before the request is stored: others are asked for meanwhile.
+        run = Run(request)
+        refusal = self._refusal(run, left)
+        held = None if refusal is not None else await self._accepted(run)
         if isinstance(held, Report):
             return self._again(held, request), False
         if held is not None:
-            run = Run(request, held=held)
+            run.held = held
             self._runner.enqueue(run)
             return run, False
         # Whoever is refused here may still watch a run that is made elsewhere.
@@ -74,23 +85,26 @@ class Door:
             raise refusal
         return None if attached is None else (attached, True)
 
-    def _refusal(self, request: Request, left: float | None) -> Exception | None:
+    def _refusal(self, run: Run, left: float | None) -> Exception | None:
         try:
-            self._stepper.admit(request, left)
+            self._stepper.promise(run, left)
         except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
             self._runner.metrics.refused(error)
             return error
         return None
 
-    async def _accepted(self, request: Request) -> Held | Report | None:
-        """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
+    async def _accepted(self, run: Run) -> Held | Report | None:
+        """See `_accept`. A request that was admitted and gets no run gives its place back, and may have been a breaker's probe."""
         held = None
         try:
-            held = await asyncio.to_thread(self._accept, request)
+            held = await self._stored(self._accept, run.request)
         finally:
             if not isinstance(held, Held):
-                self._runner.governor.ended(request, None)
+                self._stepper.release(run)
         return held
+
+    async def _stored(self, ask: Callable[[Arg], Value], about: Arg) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask, about)
 
     def _accept(self, request: Request) -> Held | Report | None:
         """Our claim, once the request is stored; None when somebody has one; the report when the video is there. The claim

@@ -57,7 +57,7 @@ class Entry(Generic[Job]):
 
     ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody, and
     ``apart`` ones no step; ``leaving`` ones only want to be let go. ``joined``: it began to keep others company, and takes no
-    place (`Limits.begun`).
+    place (`Limits.begun`). ``promised``: its place in the queue is kept, it may not begin yet.
     """
 
     job: Job
@@ -72,6 +72,7 @@ class Entry(Generic[Job]):
     apart: bool = False
     joined: bool = False
     leaving: bool = False
+    promised: bool = False
     expert: str = ""
     company: Company | None = None
 

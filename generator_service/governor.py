@@ -94,6 +94,10 @@ class Governor:
             return
         self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
 
+    def now(self) -> float:
+        """Seconds on the clock that `standing` goes by."""
+        return self._clock()
+
     def standing(self, request: Request) -> dict[str, Any]:
         """What the scheduler has to know of a run beside its tenant."""
         known = self.admission is not None and request.take.tier in self._engines

@@ -23,9 +23,11 @@ from generator_service.heartbeat import Heartbeat
 from generator_service.keeper import Counts, Keeper
 from generator_service.lease import Clock
 from generator_service.metrics import Metrics
+from generator_service.names import NameLocks
 from generator_service.objects import StoreUnavailableError
 from generator_service.recovery import Recovery
 from generator_service.run import Run
+from generator_service.scheduler import QueueFullError
 from generator_service.stepper import Stepper
 from generator_service.store import Store
 from generator_service.trace import RunTrace
@@ -41,7 +43,7 @@ class Runner:
     """Belongs to the event loop in which it is made. ``load`` is called once, in the stepping thread, and may take
     minutes. ``governor`` says who may run, and how.
 
-    ``runs`` are those under way that this process makes or watches, by name; whoever adds to them holds ``admission``.
+    ``runs`` are those under way that this process makes or watches, by name; whoever adds one holds its name (``names``).
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Runner:
         self._store, self._load, self._pace = store, load, pace or Pace()
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
-        self.admission = asyncio.Lock()
+        self.names = NameLocks()
         self.runs: dict[str, Run] = {}
         self.stopping = self._gave_up = False
         self._claims = Claims(store.objects)
@@ -114,6 +116,7 @@ class Runner:
             await asyncio.to_thread(self._stepper.join)
         await self._recovery.stop()
         await asyncio.to_thread(self._leave_in_order)
+        self._gave_up = True
         for run in list(self.runs.values()):
             self._end(run, None)
 
@@ -183,10 +186,15 @@ class Runner:
         return self._keeper.counts
 
     def enqueue(self, run: Run) -> None:
-        """A run that we claimed, in line for its steps."""
-        self.runs[run.name] = run
+        """A run that we claimed, in line for its steps. Raises `QueueFullError` where no place was kept for it."""
         run.trace = RunTrace.begin(run.request)
-        self._stepper.add(run)
+        try:
+            self._stepper.add(run)
+        except QueueFullError:
+            if run.trace is not None:
+                run.trace.end(None)
+            raise
+        self.runs[run.name] = run
         if self._gave_up:
             self._end(run, None)
 

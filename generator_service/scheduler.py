@@ -66,8 +66,10 @@ class Scheduler(Generic[Job]):
         predicted: float = 0.0,
         expert: str = "",
         company: Company | None = None,
+        promised: bool = False,
     ) -> None:
-        """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. Raises `QueueFullError`."""
+        """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. ``promised``: it takes its place, and others
+        wait behind it, but it does not begin before `fulfil`; `end` gives the place back. Raises `QueueFullError`."""
         if self.full:
             raise QueueFullError(self.retry_after())
         self._numbers += 1
@@ -80,8 +82,19 @@ class Scheduler(Generic[Job]):
             predicted=predicted,
             expert=expert,
             company=company,
+            promised=promised,
         )
         self._shares[priority].enter(tenant)
+
+    def fulfil(self, job: Job, *, now: float = 0.0) -> bool:
+        """The promised ``job`` may begin; False when it has no place here. Its rank is that of one who comes now: it does not
+        take the turn of an equal that was ready before it."""
+        entry = self._entries.get(job)
+        if entry is None:
+            return False
+        self._numbers += 1
+        entry.promised, entry.arrived, entry.number = False, now, self._numbers
+        return True
 
     def next(self) -> Job | None:
         """The job whose turn it is, or None when there is none. It counts as begun from here on."""
@@ -127,7 +140,7 @@ class Scheduler(Generic[Job]):
         """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``, and may be made in ``company``. Where
         it was a part of a longer ``turn``, that is what a priority must be owed before it gets one."""
         entry = self._entries[job]
-        levels = {each.priority for each in self._entries.values()}
+        levels = {each.priority for each in self._entries.values() if not each.promised}
         self._priorities.charge(entry.priority, seconds, levels, turn=turn)
         self._shares[entry.priority].charge(entry.tenant, seconds)
         self._grouped += seconds
@@ -195,7 +208,8 @@ class Scheduler(Generic[Job]):
             return together or [min(isolated, key=lambda entry: entry.number)]
         begun = Counter(entry.priority for entry in self._entries.values() if entry.begun and not entry.joined)
         inside = {(entry.priority, entry.tenant) for entry in self._entries.values() if entry.begun}
-        return [entry for entry in self._entries.values() if entry.begun or self._may_begin(entry, begun, inside)]
+        there = (entry for entry in self._entries.values() if not entry.promised)
+        return [entry for entry in there if entry.begun or self._may_begin(entry, begun, inside)]
 
     def _joining(self, chosen: Entry[Job]) -> Entry[Job] | None:
         """A job that waits and would fill ``chosen``'s company. All that began like this fit one company together, so they
@@ -206,7 +220,9 @@ class Scheduler(Generic[Job]):
         together = [entry for entry in there if entry is chosen or entry.goes_with(chosen)]
         joined = [entry for entry in there if entry.joined]
         shares = self._shares[chosen.priority]
-        waiting = (entry for entry in self._entries.values() if not entry.begun and entry.goes_with(chosen))
+        waiting = (
+            entry for entry in self._entries.values() if not (entry.begun or entry.promised) and entry.goes_with(chosen)
+        )
         fitting = [entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry])]
         return min(fitting, key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)), default=None)
 

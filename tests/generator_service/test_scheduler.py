@@ -403,3 +403,29 @@ def test_a_job_that_needs_the_memory_for_itself_is_nobodys_company() -> None:
     assert begun == "a1"
     assert scheduler.mates("a1") == ["a1"]
     assert scheduler.begun == 1
+
+
+def test_a_promised_job_takes_a_place_and_no_turn_before_it_is_fulfilled() -> None:
+    scheduler: Scheduler[str] = Scheduler(2)
+    scheduler.add("a", "promised", promised=True)
+    assert scheduler.next() is None
+    scheduler.add("a", "ready")
+    assert scheduler.full
+    with pytest.raises(QueueFullError):
+        scheduler.add("a", "late")
+    assert scheduler.next() == "ready"
+    assert scheduler.fulfil("promised")
+    # It came later than the one that is at work.
+    assert scheduler.next() == "ready"
+    scheduler.end("ready")
+    assert scheduler.next() == "promised"
+
+
+def test_a_promise_that_is_taken_back_frees_its_place_and_its_time() -> None:
+    scheduler: Scheduler[str] = Scheduler(1)
+    scheduler.add("a", "promised", predicted=1.0, promised=True)
+    assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 2.0
+    scheduler.end("promised")
+    assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 1.0
+    assert not scheduler.full
+    assert not scheduler.fulfil("promised")
