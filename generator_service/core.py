@@ -43,6 +43,17 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
 
 
+class Rung(enum.IntEnum):
+    """How a run uses the device's memory. Every rung down needs less of it and more time; `TILED` changes pixels, and whatever
+    is decoded below it is decoded in tiles too."""
+
+    PLAIN = 0
+    TILED = 1
+    EXPERT_OFFLOADED = 2
+    GROUPS_OFFLOADED = 3
+    ALONE = 4
+
+
 class Reuse(enum.StrEnum):
     """What a run found already made: nothing, the take's final latents, or the video itself."""
 
@@ -146,7 +157,8 @@ class Report:
     ``lost_steps`` ran again after a crash, and ``restarted`` says that there was a snapshot that could not be used: neither
     such steps nor their time are counted anywhere else. They are a lower bound where the store is no folder: what ran after
     the dead process's last heartbeat is not known. ``attempts`` counts the processes that began it; ``peak_bytes`` is the most
-    device memory in use, 0 on a CPU.
+    device memory in use, 0 on a CPU. ``rung`` is where on the ladder of memory the run ended; ``tiled`` says that its pictures
+    were decoded in tiles, which is not in its name: near the seams they differ from those of a device with more room.
 
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
@@ -164,6 +176,8 @@ class Report:
     restarted: bool = False
     attempts: int = 0
     peak_bytes: int = 0
+    rung: Rung = Rung.PLAIN
+    tiled: bool = False
     device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
     expert_ms: dict[Expert, int] = dataclasses.field(default_factory=dict)
     prompt_tokens: int = 0

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Requests that the store is asked about at a time.
 AT_ONCE = 16
+# What a request with stored latents has behind it.
+UNTIL_LATENTS = frozenset({Stage.TEXT, Stage.DENOISE})
 Arg = TypeVar("Arg")
 Value = TypeVar("Value")
 
@@ -40,8 +42,14 @@ class Door:
     def __init__(self, runner: Runner, store: Store, claims: Claims, stepper: Stepper, recovery: Recovery) -> None:
         self._runner, self._store, self._claims = runner, store, claims
         self._stepper, self._recovery = stepper, recovery
-        # Its own, so that a slow store holds nobody up who does not ask it. They end with the door.
-        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="door")
+        # Its own, so that a slow store holds nobody up who does not ask it.
+        self._threads: ThreadPoolExecutor | None = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="door")
+
+    async def close(self) -> None:
+        """What is being asked goes on to its end; who comes later is told of stored videos by the loop's own threads."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown)
 
     async def open(self, request: Request, left: float | None) -> tuple[Run, bool]:
         """See `Runner.submit`."""
@@ -62,16 +70,19 @@ class Door:
         stored = await self._stored(self._store.finished, request.name)
         if stored is not None:
             return self._again(stored, request), False
+        # Only a deadline needs to know what the work ahead is.
+        made = left is not None and await self._stored(self._store.has_latents, request.take_name)
+        done = UNTIL_LATENTS if made else frozenset()
         async with self._runner.names.of(request.name):
-            return None if request.name in self._runner.runs else await self._open(request, left)
+            return None if request.name in self._runner.runs else await self._open(request, left, done)
 
-    async def _open(self, request: Request, left: float | None) -> tuple[Run, bool] | None:
+    async def _open(self, request: Request, left: float | None, done: frozenset[Stage]) -> tuple[Run, bool] | None:
         """None when it ended elsewhere in this moment."""
         if self._runner.stopping:
             raise StoppingError
         # The place in line is taken before the request is stored: others are asked for meanwhile.
         run = Run(request)
-        refusal = self._refusal(run, left)
+        refusal = self._refusal(run, left, done)
         held = None if refusal is not None else await self._accepted(run)
         if isinstance(held, Report):
             return self._again(held, request), False
@@ -85,9 +96,9 @@ class Door:
             raise refusal
         return None if attached is None else (attached, True)
 
-    def _refusal(self, run: Run, left: float | None) -> Exception | None:
+    def _refusal(self, run: Run, left: float | None, done: frozenset[Stage]) -> Exception | None:
         try:
-            self._stepper.promise(run, left)
+            self._stepper.promise(run, left, done)
         except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
             self._runner.metrics.refused(error)
             return error

@@ -97,9 +97,11 @@ class Estimator:
         with self._lock:
             return self._timings[tier, stage].predict(work)
 
-    def estimate(self, tier: str, geometry: Geometry, shape: Shape) -> Estimate | None:
-        """With the quantiles of earlier runs; None before every stage was seen."""
-        predicted = self.seconds(tier, geometry, shape)
+    def estimate(
+        self, tier: str, geometry: Geometry, shape: Shape, *, done: frozenset[Stage] = frozenset()
+    ) -> Estimate | None:
+        """With the quantiles of earlier whole runs; None before every stage was seen."""
+        predicted = self.seconds(tier, geometry, shape, done=done)
         if predicted is None:
             return None
         with self._lock:

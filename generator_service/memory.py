@@ -8,10 +8,9 @@ On a GPU, or in another precision, they are a beginning: `Correction` learns fro
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections import deque
 
-from generator_service.core import Stage, Take
+from generator_service.core import Rung, Stage, Take
 from generator_service.geometry import Geometry, Shape
 
 # UniPC of order two keeps two model outputs and the last sample, and a step makes the next one; one more to be safe.
@@ -24,16 +23,6 @@ BESIDE_FEED_FORWARD, IN_ATTENTION = 3.5, 8.0
 TEXT_INSIDE = 5.2
 # Of a convolution's input: itself, its residual, joined with earlier frames, padded.
 AROUND_CONVOLUTION = 3.75
-
-
-class Rung(enum.IntEnum):
-    """How a request runs. Every rung down needs less of the device and more time; only `TILED` changes pixels."""
-
-    PLAIN = 0
-    TILED = 1
-    EXPERT_OFFLOADED = 2
-    GROUPS_OFFLOADED = 3
-    ALONE = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from generator_service.claims import Held
-from generator_service.core import Expert, Meter, Progress, Report, Request, Reuse, Stage
+from generator_service.core import Expert, Meter, Progress, Report, Request, Reuse, Rung, Stage
 from generator_service.trace import RunTrace
 
 
@@ -16,8 +16,8 @@ from generator_service.trace import RunTrace
 class Tally:
     """What a run has used so far; touched only by the thread that works on it.
 
-    ``known_steps`` is how many denoise steps an earlier process is known to have made of this run. ``tiled``: it decodes in
-    tiles, for want of memory.
+    ``known_steps`` is how many denoise steps an earlier process is known to have made of this run. ``rung``: where it is on the
+    ladder of memory; ``tiled``: its pictures were decoded in tiles.
     """
 
     stage: Stage = Stage.QUEUED
@@ -30,6 +30,7 @@ class Tally:
     restarted: bool = False
     attempts: int = 0
     known_steps: int = 0
+    rung: Rung = Rung.PLAIN
     tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
     expert_ns: Counter[Expert] = dataclasses.field(default_factory=Counter)

@@ -116,6 +116,7 @@ class Runner:
             await asyncio.to_thread(self._stepper.join)
         await self._recovery.stop()
         await asyncio.to_thread(self._leave_in_order)
+        await self._door.close()
         self._gave_up = True
         for run in list(self.runs.values()):
             self._end(run, None)

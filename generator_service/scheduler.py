@@ -47,13 +47,13 @@ class Scheduler(Generic[Job]):
 
     @property
     def full(self) -> bool:
-        return len(self) >= self._capacity
+        return len(self._waiting()) >= self._capacity
 
     def full_for(self, tenant: str) -> bool:
         """Whether a new job of ``tenant`` should be refused: the queue is full, or is this tenant's only to a half. What was
         accepted once and is taken up again need not ask; `add` minds only the capacity."""
-        free = self._capacity - len(self)
-        own = sum(entry.tenant == tenant and not entry.begun for entry in self._entries.values())
+        waiting = self._waiting()
+        free, own = self._capacity - len(waiting), sum(entry.tenant == tenant for entry in waiting)
         return free <= 0 or (self._limits.leave_room and own > free)
 
     def add(
@@ -199,6 +199,13 @@ class Scheduler(Generic[Job]):
             elif entry.priority == priority and entry.rank(self._limits.patience) < rank:
                 own += entry.remaining
         return higher + own + sum(min(own, theirs) for theirs in others.values())
+
+    def _waiting(self) -> list[Entry[Job]]:
+        """Those that have a place in the queue. Where none has begun, the first promised one takes none: it begins once it is
+        fulfilled."""
+        waiting = [entry for entry in self._entries.values() if not entry.begun]
+        first = next((entry for entry in waiting if entry.promised), None)
+        return [entry for entry in waiting if entry is not first] if len(waiting) == len(self._entries) else waiting
 
     def _ready(self) -> list[Entry[Job]]:
         """The jobs that may step now."""

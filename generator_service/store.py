@@ -123,6 +123,12 @@ class Store:
         data = self._verified(f"{take}/latents.safetensors", Artefact(size=final.size, sha256=final.sha256))
         return None if data is None else (final, data)
 
+    def has_latents(self, take: str) -> bool:
+        """Whether the take's final latents are there, by their report and their length; their bytes are looked at by `latents`."""
+        raw = self._get(f"{take}/report.json")
+        final = None if raw is None else _parse(FINAL, raw)
+        return final is not None and self.objects.size(f"{take}/latents.safetensors") == final.size
+
     def put_latents(self, take: str, data: bytes, run: str = "", meter: Meter | None = None) -> None:
         """They end the take's denoising, so its snapshot goes."""
         artefact = artefact_of(data)

@@ -210,6 +210,7 @@ def report(m: gpb.Report) -> v.Report:
         steps_lost=m.steps_lost,
         attempts=m.attempts,
         restarted=m.restarted,
+        tiled_decode=m.tiled_decode,
     )
 
 

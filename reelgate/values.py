@@ -181,6 +181,7 @@ class Report:
     are the two experts' parts of ``denoise_ms``.
 
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
+    ``tiled_decode``: the pictures were decoded in overlapping tiles for want of memory, and differ a little near the seams.
     """
 
     text_ms: int
@@ -202,6 +203,7 @@ class Report:
     restarted: bool = False
     denoise_high_ms: int = 0
     denoise_low_ms: int = 0
+    tiled_decode: bool = False
 
     @property
     def device_ms(self) -> int:

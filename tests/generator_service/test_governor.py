@@ -14,13 +14,12 @@ import torch
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.allocations import Allocations
 from generator_service.breaker import Breaker, BreakerOpenError
-from generator_service.core import Outcome, Report, Request, Stage
+from generator_service.core import Outcome, Report, Request, Reuse, Rung, Stage
 from generator_service.door import StoppingError
 from generator_service.engine import Denoising, Engine, unpack
 from generator_service.governor import Governor, host_bytes
 from generator_service.health import status
 from generator_service.measure import geometry
-from generator_service.memory import Rung
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import Limits
@@ -211,6 +210,25 @@ async def test_a_deadline_is_refused_once_the_tier_was_measured_and_joining_is_n
     assert (await runner.submit(tiny(), left=0.001))[0].report is not None
 
 
+async def test_a_deadline_is_judged_by_the_decode_alone_where_the_latents_are_stored(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin(Governor(measure=True))
+    await finished(runner, tiny(steps=100))
+    admission = runner.governor.admission
+    assert admission is not None
+    whole = admission.seconds(tiny(steps=100).take)
+    rest = admission.seconds(tiny(steps=100).take, frozenset({Stage.TEXT, Stage.DENOISE}))
+    assert whole is not None
+    assert rest is not None
+    assert rest < 0.5 * whole
+    between = (whole + rest) / 2
+    with pytest.raises(DeadlineError):
+        await runner.submit(tiny(steps=100, seed=2, watermark="Acme"), left=between)
+    run, _ = await runner.submit(tiny(steps=100, watermark="Acme"), left=between)
+    report = await run.wait()
+    assert report is not None
+    assert (report.reuse, report.denoise_steps) == (Reuse.LATENTS, 0)
+
+
 class Nan(Engine):
     """Loses its nerve while ``ill``."""
 
@@ -332,10 +350,14 @@ async def test_a_tiled_video_is_close_to_the_whole_one(begin: Begin, tiny: Tiny,
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
     whole, tiled = tiny(width=96, height=96, fps=8), tiny(width=96, height=96, fps=9)
-    await finished(await begin(Governor()), whole)
+    plain = await finished(await begin(Governor()), whole)
     runner = await begin(Governor(guard=Failing(2)))
-    await finished(runner, tiled)
+    lowered = await finished(runner, tiled)
     assert runner.governor.descent.lowered == {Rung.TILED: 1}
+    assert (plain.rung, plain.tiled, lowered.rung, lowered.tiled) == (Rung.PLAIN, False, Rung.TILED, True)
+    # Who asks for it later is told so too.
+    again = await finished(runner, tiled)
+    assert (again.reuse, again.rung, again.tiled) == (Reuse.VIDEO, Rung.TILED, True)
     first, second = pictures(whole).astype(float), pictures(tiled).astype(float)
     assert first.shape == second.shape
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.7

@@ -406,14 +406,14 @@ def test_a_job_that_needs_the_memory_for_itself_is_nobodys_company() -> None:
 
 
 def test_a_promised_job_takes_a_place_and_no_turn_before_it_is_fulfilled() -> None:
-    scheduler: Scheduler[str] = Scheduler(2)
+    scheduler: Scheduler[str] = Scheduler(1)
     scheduler.add("a", "promised", promised=True)
     assert scheduler.next() is None
     scheduler.add("a", "ready")
+    assert scheduler.next() == "ready"
     assert scheduler.full
     with pytest.raises(QueueFullError):
         scheduler.add("a", "late")
-    assert scheduler.next() == "ready"
     assert scheduler.fulfil("promised")
     # It came later than the one that is at work.
     assert scheduler.next() == "ready"
@@ -421,9 +421,23 @@ def test_a_promised_job_takes_a_place_and_no_turn_before_it_is_fulfilled() -> No
     assert scheduler.next() == "promised"
 
 
+def test_where_none_has_begun_one_promise_takes_no_place_in_the_queue() -> None:
+    scheduler: Scheduler[str] = Scheduler(2, Limits(leave_room=True))
+    for job in "abc":
+        assert not scheduler.full_for("tenant")
+        scheduler.add("tenant", job, promised=True)
+    assert scheduler.full
+    assert scheduler.fulfil("b")
+    assert scheduler.next() == "b"
+    assert scheduler.full
+
+
 def test_a_promise_that_is_taken_back_frees_its_place_and_its_time() -> None:
     scheduler: Scheduler[str] = Scheduler(1)
+    scheduler.add("b", "begun")
+    assert scheduler.next() == "begun"
     scheduler.add("a", "promised", predicted=1.0, promised=True)
+    assert scheduler.full
     assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 2.0
     scheduler.end("promised")
     assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 1.0
