@@ -51,6 +51,17 @@ class Company:
     most: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bytes:
+    """What a job takes of the device's memory: ``held`` from its first step to its last, ``peak`` while it makes its most demanding
+    one, of ``room`` that there is beside the weights.
+    """
+
+    held: int
+    peak: int
+    room: int
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Entry(Generic[Job]):
     """One job. ``predicted`` and ``used`` are seconds of device time, ``arrived`` is on the caller's clock.
@@ -75,6 +86,7 @@ class Entry(Generic[Job]):
     promised: bool = False
     expert: str = ""
     company: Company | None = None
+    memory: Bytes | None = None
 
     def goes_with(self, other: Entry[Job]) -> bool:
         """Whether the next steps of both may be one."""

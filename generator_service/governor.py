@@ -21,7 +21,7 @@ from generator_service.estimate import Estimator
 from generator_service.geometry import Geometry
 from generator_service.memory import Memory
 from generator_service.run import Run
-from generator_service.scheduler import Company, Limits, Scheduler
+from generator_service.scheduler import Bytes, Company, Limits, Scheduler
 from generator_service.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -107,10 +107,15 @@ class Governor:
     def standing(self, request: Request, done: frozenset[Stage] = frozenset()) -> dict[str, Any]:
         """What the scheduler has to know of a run beside its tenant."""
         known = self.admission is not None and request.take.tier in self._engines
+        memory = None
         if self.admission is not None and known and self._admitting:
             # Runs that are taken up again were admitted by another process, perhaps of another device.
-            self.descent.enter(request, self.admission.fit(request.take).rung or Rung.PLAIN)
+            rung = self.admission.fit(request.take).rung or Rung.PLAIN
+            self.descent.enter(request, rung)
+            held, peak, room = self._memory.beside(self._geometries[request.take.tier], request.take, rung)
+            memory = Bytes(held=held, peak=peak, room=room)
         return {
+            "memory": memory,
             "now": self._clock(),
             "priority": self._engines[request.take.tier].tier.priority if known else 0,
             "predicted": (self.admission.seconds(request.take, done) or 0.0) if self.admission and known else 0.0,

@@ -45,6 +45,15 @@ class Need:
     offloaded: int
     grouped: int
 
+    def fixed(self, rung: Rung = Rung.PLAIN) -> int:
+        """Weights on the device."""
+        gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
+        return self.weights - gone
+
+    def between(self, rung: Rung = Rung.PLAIN) -> int:
+        """The most that this request keeps between two steps, weights left out."""
+        return self.held + round((self.tile if rung >= Rung.TILED else 1.0) * self.map)
+
     def stage(self, stage: Stage, rung: Rung = Rung.PLAIN) -> int:
         """What this request needs in ``stage``, weights included."""
         share = self.tile if rung >= Rung.TILED else 1.0
@@ -53,8 +62,7 @@ class Need:
             Stage.DENOISE: self.kept + self.step,
             Stage.DECODE: self.kept + round(share * (self.decode + self.map)),
         }
-        gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
-        return self.weights - gone + self.held + extra.get(stage, 0)
+        return self.fixed(rung) + self.held + extra.get(stage, 0)
 
     def peak(self, rung: Rung = Rung.PLAIN) -> int:
         """The most of any stage."""
@@ -137,6 +145,13 @@ class Memory:
             if predicted <= self.available:
                 return Fit(predicted=predicted, available=self.available, rung=rung)
         return Fit(predicted=predicted, available=self.available, rung=None)
+
+    def beside(self, geometry: Geometry, take: Take, rung: Rung) -> tuple[int, int, int]:
+        """Of ``take`` on ``rung``, in bytes: what it keeps between its steps, its peak, and the room beside the weights."""
+        need, factor = self.need(geometry, take), self.correction(take.tier).factor
+        fixed = need.fixed(rung)
+        held, peak = round(need.between(rung) * factor), round((need.peak(rung) - fixed) * factor)
+        return held, peak, self.available - round(fixed * factor)
 
     def correction(self, tier: str) -> Correction:
         return self._corrections.setdefault(tier, Correction())

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Generic
 
-from generator_service.entries import Company, Entry, Job, Limits, QueueFullError
+from generator_service.entries import Bytes, Company, Entry, Job, Limits, QueueFullError
 from generator_service.priorities import Priorities
 from generator_service.shares import Shares
 
-__all__ = ["Company", "Limits", "QueueFullError", "Scheduler"]
+__all__ = ["Bytes", "Company", "Limits", "QueueFullError", "Scheduler"]
 LONGEST_WAIT = 3600.0
 
 
@@ -66,6 +66,7 @@ class Scheduler(Generic[Job]):
         predicted: float = 0.0,
         expert: str = "",
         company: Company | None = None,
+        memory: Bytes | None = None,
         promised: bool = False,
     ) -> None:
         """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. ``promised``: it takes its place, and others
@@ -82,6 +83,7 @@ class Scheduler(Generic[Job]):
             predicted=predicted,
             expert=expert,
             company=company,
+            memory=memory,
             promised=promised,
         )
         self._shares[priority].enter(tenant)
@@ -215,8 +217,29 @@ class Scheduler(Generic[Job]):
             return together or [min(isolated, key=lambda entry: entry.number)]
         begun = Counter(entry.priority for entry in self._entries.values() if entry.begun and not entry.joined)
         inside = {(entry.priority, entry.tenant) for entry in self._entries.values() if entry.begun}
-        there = (entry for entry in self._entries.values() if not entry.promised)
-        return [entry for entry in there if entry.begun or self._may_begin(entry, begun, inside)]
+        ready = [entry for entry in self._entries.values() if entry.begun]
+        waiting = [entry for entry in self._entries.values() if not (entry.begun or entry.promised)]
+        waiting = [entry for entry in waiting if self._may_begin(entry, begun, inside)]
+        for level in sorted({entry.priority for entry in waiting}, reverse=True):
+            same = [entry for entry in waiting if entry.priority == level]
+            # Nobody overtakes who waits for memory: it would never be free.
+            if not self._fits(min(same, key=self._order)):
+                break
+            ready += [entry for entry in same if self._fits(entry)]
+        return ready
+
+    def _order(self, entry: Entry[Job]) -> tuple[float, tuple[float, int]]:
+        """The tenant that is owed most, of its jobs the lowest rank."""
+        return self._shares[entry.priority].tag(entry.tenant), entry.rank(self._limits.patience)
+
+    def _fits(self, entry: Entry[Job]) -> bool:
+        """Whether the device has room for ``entry`` beside those that have begun: all keep what they hold, one makes its step."""
+        begun = [each.memory for each in self._entries.values() if each.begun and each is not entry and each.memory]
+        if entry.memory is None or not begun:
+            return True
+        there = [*begun, entry.memory]
+        needed = sum(each.held for each in there) + max(each.peak - each.held for each in there)
+        return needed <= min(each.room for each in there)
 
     def _joining(self, chosen: Entry[Job]) -> Entry[Job] | None:
         """A job that waits and would fill ``chosen``'s company. All that began like this fit one company together, so they
@@ -230,7 +253,9 @@ class Scheduler(Generic[Job]):
         waiting = (
             entry for entry in self._entries.values() if not (entry.begun or entry.promised) and entry.goes_with(chosen)
         )
-        fitting = [entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry])]
+        fitting = [
+            entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry]) and self._fits(entry)
+        ]
         return min(fitting, key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)), default=None)
 
     def _may_begin(self, entry: Entry[Job], begun: Counter[int], inside: set[tuple[int, str]]) -> bool:

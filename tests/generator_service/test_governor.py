@@ -20,6 +20,7 @@ from generator_service.engine import Denoising, Engine, unpack
 from generator_service.governor import Governor, host_bytes
 from generator_service.health import status
 from generator_service.measure import geometry
+from generator_service.memory import predict
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import Limits
@@ -182,6 +183,38 @@ async def test_what_no_rung_holds_is_refused_before_it_is_stored(begin: Begin, t
     with pytest.raises(TooLargeError):
         await runner.submit(tiny())
     assert store.record(tiny().name) is None
+
+
+class Together:
+    """Counts how many runs are between their first step and their last."""
+
+    def __init__(self) -> None:
+        self.inside: set[str] = set()
+        self.most = 0
+
+    @contextmanager
+    def __call__(self, run: Run) -> Iterator[None]:
+        self.inside.add(run.name)
+        self.most = max(self.most, len(self.inside))
+        yield
+        if run.tally.decode_steps == 2:
+            self.inside.discard(run.name)
+
+
+@pytest.mark.parametrize(("roomy", "most"), [(True, 2), (False, 1)])
+async def test_runs_that_have_begun_count_when_another_would_begin_beside_them(
+    begin: Begin, tiny: Tiny, engine: Engine, roomy: bool, most: int
+) -> None:
+    sizes, take = geometry(engine.parts), tiny().take
+    need = predict(sizes, sizes.shape(take))
+    # One fits; two fit only where there is room for what the other keeps between its steps.
+    room = need.peak() + (need.between() if roomy else need.between() // 2)
+    together = Together()
+    runner = await begin(Governor(guard=together, memory_bytes=room))
+    reports = await asyncio.gather(*(finished(runner, tiny(tenant=tenant, steps=8)) for tenant in "ab"))
+    assert [report.outcome for report in reports] == [Outcome.DONE] * 2
+    assert [report.rung for report in reports] == [Rung.PLAIN] * 2
+    assert together.most == most
 
 
 async def test_a_device_that_says_its_peak_corrects_the_prediction(begin: Begin, tiny: Tiny, engine: Engine) -> None:

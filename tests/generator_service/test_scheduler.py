@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulated import Arrival, simulate
-from generator_service.scheduler import Company, Limits, QueueFullError, Scheduler
+from generator_service.scheduler import Bytes, Company, Limits, QueueFullError, Scheduler
 
 LENGTHS = st.sampled_from([0.25, 0.5, 1.0])
 
@@ -443,3 +443,33 @@ def test_a_promise_that_is_taken_back_frees_its_place_and_its_time() -> None:
     assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 1.0
     assert not scheduler.full
     assert not scheduler.fulfil("promised")
+
+
+def test_who_finds_no_memory_beside_those_that_have_begun_waits_and_is_not_overtaken() -> None:
+    scheduler: Scheduler[str] = Scheduler(8)
+    big, small = Bytes(held=40, peak=70, room=100), Bytes(held=10, peak=20, room=100)
+    scheduler.add("a", "first", memory=big)
+    assert scheduler.next() == "first"
+    scheduler.add("b", "second", memory=big)
+    scheduler.add("c", "third", memory=small)
+    for _ in range(6):
+        assert scheduler.next() == "first"
+        scheduler.charge("first", 1.0)
+    scheduler.end("first")
+    seen = set()
+    for _ in range(6):
+        job = scheduler.next()
+        assert job is not None
+        seen.add(job)
+        scheduler.charge(job, 1.0)
+    # The small one fits beside it: 50 held, and 30 more for the larger step.
+    assert seen == {"second", "third"}
+
+
+def test_a_job_alone_begins_whatever_it_needs_and_without_figures_all_do() -> None:
+    scheduler: Scheduler[str] = Scheduler(8)
+    scheduler.add("a", "huge", memory=Bytes(held=400, peak=700, room=100))
+    assert scheduler.next() == "huge"
+    scheduler.add("b", "unknown")
+    scheduler.charge("huge", 1.0)
+    assert scheduler.next() == "unknown"
