@@ -20,6 +20,7 @@ class Timing:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[float, deque[float]] = OrderedDict()
+        self._medians: dict[float, float] = {}
         self._line: tuple[float, float] | None = None
 
     def observe(self, work: float, seconds: float) -> None:
@@ -28,7 +29,8 @@ class Timing:
         times.append(seconds)
         self._seen.move_to_end(work)
         if len(self._seen) > self.SIZES:
-            self._seen.popitem(last=False)
+            self._medians.pop(self._seen.popitem(last=False)[0], None)
+        self._medians.pop(work, None)
         self._line = None
 
     def predict(self, work: float) -> float | None:
@@ -36,7 +38,9 @@ class Timing:
         if not self._seen:
             return None
         if len(times := self._seen.get(work, ())) >= 3:
-            return median(times)
+            if work not in self._medians:
+                self._medians[work] = median(times)
+            return self._medians[work]
         if self._line is None:
             self._line = self._fit()
         overhead, slope = self._line

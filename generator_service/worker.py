@@ -31,10 +31,12 @@ POISONED = "poisoned"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pace:
-    """A snapshot every so many steps or seconds, whichever comes first."""
+    """A snapshot every so many steps or seconds, whichever comes first. ``told``: seconds between two steps of a stage of which
+    followers are told."""
 
     steps: int = 8
     seconds: float = 30.0
+    told: float = 0.05
 
 
 class Work:

@@ -24,6 +24,7 @@ from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import QueueFullError
 from generator_service.store import Final, Store, StoreUnavailableError
+from generator_service.worker import Pace
 from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
@@ -41,8 +42,8 @@ async def begin(store: Store, engine: Engine) -> AsyncIterator[Begin]:
     """Starts runners over ``store`` and stops what is left of them."""
     begun: list[Runner] = []
 
-    async def start(*, queue: int = 8, with_engine: Engine = engine) -> Runner:
-        runner = Runner(store, lambda: {"embedded": with_engine}, queue=queue)
+    async def start(*, queue: int = 8, with_engine: Engine = engine, pace: Pace | None = None) -> Runner:
+        runner = Runner(store, lambda: {"embedded": with_engine}, queue=queue, pace=pace)
         begun.append(runner)
         await runner.start()
         return runner
@@ -83,7 +84,7 @@ async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
     begin: Begin, store: Store, engine: Engine, tiny: Tiny
 ) -> None:
     patient = Patient(engine.parts)
-    runner, request = await begin(with_engine=patient), tiny()
+    runner, request = await begin(with_engine=patient, pace=Pace(told=0.0)), tiny()
     run, attached = await runner.submit(request)
     seen = []
     async for progress in run.follow():
@@ -106,6 +107,18 @@ async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
     assert stored[0] == report
     with av.open(io.BytesIO(stored[1])) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_of_many_quick_steps_followers_are_told_the_first_the_last_and_one_now_and_then(tiny: Tiny) -> None:
+    run, told = Run(tiny()), []
+    steps = [(Stage.TEXT, 1, 1), *((Stage.DENOISE, step, 10) for step in range(1, 11)), (Stage.DECODE, 1, 2)]
+    for i, (stage, step, of) in enumerate(steps):
+        progress = Progress(stage=stage, step=step, steps=of)
+        if run.made(progress, 0.02 * i, 0.05):
+            told.append((stage, step))
+        assert run.progress == progress
+    denoise = [1, 4, 7, 10]
+    assert told == [(Stage.TEXT, 1), *((Stage.DENOISE, step) for step in denoise), (Stage.DECODE, 1)]
 
 
 async def test_the_same_request_again_returns_the_stored_video_without_a_step(begin: Begin, tiny: Tiny) -> None:

@@ -65,7 +65,9 @@ async def test_a_video_from_the_first_message_to_the_last_byte(stub: GeneratorSe
     assert messages[0].WhichOneof("event") == "accepted"
     accepted, video = messages[0].accepted, messages[-1].video
     assert (accepted.name, accepted.settings.frames, accepted.settings.guidance_scale) == (video.name, 5, 4.0)
-    assert [m.progress.step for m in messages if m.progress.stage == pb.STAGE_DENOISE] == [1, 2, 3, 4]
+    steps = [m.progress.step for m in messages if m.progress.stage == pb.STAGE_DENOISE]
+    # Quick steps between the first and the last need not be told.
+    assert (steps[0], steps[-1], steps) == (1, 4, sorted(set(steps)))
     assert (video.state, video.media_type) == (pb.VIDEO_STATE_DONE, "video/mp4")
     assert (video.report.steps_run, video.report.steps_reused, video.report.cached) == (4, 0, False)
     spent = video.report.device_time
