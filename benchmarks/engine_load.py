@@ -85,8 +85,8 @@ def memory() -> float:
 
 
 def at_work() -> int:
-    """Tasks and threads, but for the event loop's own pool, which grows to its size and stays."""
-    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    """Tasks and threads, but for the pools of the event loop and of the door, which grow to their size and stay."""
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "door_"))]
     return len(asyncio.all_tasks()) + len(threads)
 
 

@@ -8,6 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
+from generator_service import heap
 from generator_service.app import main
 from generator_service.settings import Settings
 from generator_service.store import StoreUnavailableError
@@ -17,6 +18,8 @@ from reelgate.rpc.server import run
 
 def start() -> int:
     """Serve until told to stop; 2 for settings that cannot work, a model that cannot be loaded among them."""
+    # Before there are threads: the one that steps would have a heap of its own.
+    heap.keep()
     logs.configure()
     # Its progress bars and notices are not ours to show.
     logging.getLogger("diffusers").setLevel(logging.ERROR)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from generator_service.breaker import Breaker, State
-from generator_service.core import Outcome, Report, Request, Stage, Take
+from generator_service.core import Outcome, Report, Request, Rung, Stage, Take
 from generator_service.estimate import Estimate, Estimator
 from generator_service.geometry import Geometry
-from generator_service.memory import Fit, Memory, Rung
+from generator_service.memory import Fit, Memory
 
 GENERATION_FAILED = "GENERATION_FAILED"
 
@@ -55,16 +55,23 @@ class Admission:
         self.estimator = estimator
         self.breakers = {tier: breaker(tier) for tier in geometries}
 
-    def check(self, request: Request, *, left: float | None, forecast: Callable[[float], float]) -> Rung:
+    def check(
+        self,
+        request: Request,
+        *,
+        left: float | None,
+        forecast: Callable[[float], float],
+        done: frozenset[Stage] = frozenset(),
+    ) -> Rung:
         """The rung on which ``request`` may begin. ``left`` are the seconds until its caller's deadline; ``forecast`` turns
-        its own seconds of device time into those until its end.
+        its own seconds of device time into those until its end, and stages that are ``done`` take none.
 
         Raises `TooLargeError`, `DeadlineError`, `breaker.BreakerOpenError`. The breaker comes last, since it takes note of
         whom it lets through as its probe.
         """
         take = request.take
         rung = self.fits(take)
-        own = self.seconds(take)
+        own = self.seconds(take, done)
         if left is not None and own is not None and (seconds := forecast(own)) > left:
             raise DeadlineError(seconds, left)
         self.breakers[take.tier].admit(request.name, self._clock())
@@ -81,15 +88,13 @@ class Admission:
         """Peak bytes, and what is there."""
         return self._memory.fit(self._geometries[take.tier], take)
 
-    def seconds(self, take: Take) -> float | None:
-        """Median of the whole device time of ``take``, as things are now; None before the tier was measured."""
-        estimate = self.estimate(take)
+    def seconds(self, take: Take, done: frozenset[Stage] = frozenset()) -> float | None:
+        """Median of the device time of ``take`` without what is ``done``, as things are now; None before the tier was measured."""
+        estimate = self.estimate(take, done)
         return None if estimate is None else estimate.p50
 
-    def estimate(self, take: Take, *, denoised: bool = False) -> Estimate | None:
-        """``denoised``: the take's latents are there, and only they are decoded and encoded."""
+    def estimate(self, take: Take, done: frozenset[Stage] = frozenset()) -> Estimate | None:
         geometry = self._geometries[take.tier]
-        done = frozenset({Stage.TEXT, Stage.DENOISE}) if denoised else frozenset[Stage]()
         texts = self._missing(take)
         return self.estimator.estimate(take.tier, geometry, geometry.shape(take), texts=texts, done=done)
 

@@ -24,6 +24,13 @@ STATES = {
     core.Outcome.CANCELLED: pb.VIDEO_STATE_CANCELLED,
     core.Outcome.FAILED: pb.VIDEO_STATE_FAILED,
 }
+RUNGS = {
+    core.Rung.PLAIN: pb.MEMORY_RUNG_PLAIN,
+    core.Rung.TILED: pb.MEMORY_RUNG_TILED_DECODE,
+    core.Rung.EXPERT_OFFLOADED: pb.MEMORY_RUNG_EXPERT_OFFLOADED,
+    core.Rung.GROUPS_OFFLOADED: pb.MEMORY_RUNG_GROUPS_OFFLOADED,
+    core.Rung.ALONE: pb.MEMORY_RUNG_ALONE,
+}
 MEDIA_TYPE = "video/mp4"
 
 
@@ -153,6 +160,8 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
         peak_bytes=value.peak_bytes,
         run=value.run,
         saved_device_ms=value.saved_ms,
+        memory_rung=RUNGS[value.rung],
+        tiled_decode=value.tiled,
         cached=value.reuse is core.Reuse.VIDEO,
         prompt_tokens=value.prompt_tokens,
         negative_prompt_tokens=value.negative_prompt_tokens,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import re
@@ -28,6 +29,10 @@ class Stage(enum.StrEnum):
     STORE = "store"
 
 
+UNTIL_LATENTS = frozenset({Stage.TEXT, Stage.DENOISE})
+"""What a request with stored latents has behind it."""
+
+
 class Expert(enum.StrEnum):
     """Which half of the noise levels a denoise step is of. A model of one expert makes them all with that: ``HIGH``."""
 
@@ -41,6 +46,17 @@ class Outcome(enum.StrEnum):
     DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
+
+
+class Rung(enum.IntEnum):
+    """How a run uses the device's memory. Every rung down needs less of it and more time; `TILED` changes pixels, and whatever
+    is decoded below it is decoded in tiles too."""
+
+    PLAIN = 0
+    TILED = 1
+    EXPERT_OFFLOADED = 2
+    GROUPS_OFFLOADED = 3
+    ALONE = 4
 
 
 class Reuse(enum.StrEnum):
@@ -79,17 +95,17 @@ class Finish:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """One video: a take and its finish."""
+    """One video: a take and its finish. Its names are asked around every step, so they are made once."""
 
     take: Take
     finish: Finish
 
-    @property
+    @functools.cached_property
     def take_name(self) -> str:
         """``takes/<sha256>`` over the canonical JSON of the take."""
         return f"takes/{digest(dataclasses.asdict(self.take))}"
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """``videos/<sha256>`` over the take's name and the finish."""
         return f"videos/{digest({'take': self.take_name, **dataclasses.asdict(self.finish)})}"
@@ -151,7 +167,8 @@ class Report:
     ``lost_steps`` ran again after a crash, and ``restarted`` says that there was a snapshot that could not be used: neither
     such steps nor their time are counted anywhere else. They are a lower bound where the store is no folder: what ran after
     the dead process's last heartbeat is not known. ``attempts`` counts the processes that began it; ``peak_bytes`` is the most
-    device memory in use, 0 on a CPU.
+    device memory in use, 0 on a CPU. ``rung`` is where on the ladder of memory the run ended; ``tiled`` says that its pictures
+    were decoded in tiles, which is not in its name: near the seams they differ from those of a device with more room.
 
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
@@ -170,6 +187,8 @@ class Report:
     restarted: bool = False
     attempts: int = 0
     peak_bytes: int = 0
+    rung: Rung = Rung.PLAIN
+    tiled: bool = False
     device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
     expert_ms: dict[Expert, int] = dataclasses.field(default_factory=dict)
     saved_ms: int = 0

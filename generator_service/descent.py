@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from generator_service import ladder
-from generator_service.core import Request, Reuse, Stage
-from generator_service.memory import Rung
+from generator_service.core import Request, Reuse, Rung, Stage
 from generator_service.run import Run
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class Descent:
 
     def put(self, run: Run) -> None:
         """``run`` is told its rung, and the weights of its tier are moved if need be."""
-        run.tally.tiled = self.rung(run.request) >= Rung.TILED
+        run.tally.rung = self.rung(run.request)
         tier = run.request.take.tier
         wanted = max((rung for of, rung in list(self._rungs.values()) if of == tier), default=Rung.PLAIN)
         if wanted < Rung.EXPERT_OFFLOADED or Rung.EXPERT_OFFLOADED not in self._there:
@@ -70,6 +69,7 @@ class Descent:
             reuse=Reuse.NONE,
             denoise_steps=0,
             decode_steps=0,
+            tiled=False,
             device_ns=Counter(),
             expert_ns=Counter(),
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
 from generator_service.claims import Claims, Held
-from generator_service.core import Expert, Report, Request, Reuse, Stage
+from generator_service.core import UNTIL_LATENTS, Expert, Report, Request, Reuse, Stage
 from generator_service.objects import StoreUnavailableError
 from generator_service.recovery import Recovery
 from generator_service.run import Run
@@ -20,6 +23,12 @@ from generator_service.store import Store
 
 if TYPE_CHECKING:
     from generator_service.runner import Runner
+
+
+# Requests that the store is asked about at a time.
+AT_ONCE = 16
+Arg = TypeVar("Arg")
+Value = TypeVar("Value")
 
 
 class StoppingError(Exception):
@@ -32,6 +41,14 @@ class Door:
     def __init__(self, runner: Runner, store: Store, claims: Claims, stepper: Stepper, recovery: Recovery) -> None:
         self._runner, self._store, self._claims = runner, store, claims
         self._stepper, self._recovery = stepper, recovery
+        # Its own, so that a slow store holds nobody up who does not ask it.
+        self._threads: ThreadPoolExecutor | None = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="door")
+
+    async def close(self) -> None:
+        """What is being asked goes on to its end; who comes later is told of stored videos by the loop's own threads."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            await asyncio.to_thread(threads.shutdown)
 
     async def open(self, request: Request, left: float | None, proposed: str) -> tuple[Run, bool]:
         """See `Runner.submit`."""
@@ -49,23 +66,31 @@ class Door:
     async def _begin(self, request: Request, left: float | None, proposed: str) -> tuple[Run, bool] | None:
         """None when there is a run by now, or when one ended elsewhere in this moment. Nobody waits for another's look at the
         store: it is the one after the claim that counts, see `_accept`."""
-        stored = await asyncio.to_thread(self._store.finished, request.name)
+        stored = await self._stored(self._store.finished, request.name)
         if stored is not None:
             return self._over(stored, request, proposed)
-        async with self._runner.admission:
-            return None if request.name in self._runner.runs else await self._open(request, left, proposed)
+        # Only a deadline needs to know what the work ahead is.
+        made = left is not None and await self._stored(self._store.denoised, request.take_name)
+        done = UNTIL_LATENTS if made else frozenset()
+        async with self._runner.names.of(request.name):
+            if request.name in self._runner.runs:
+                return None
+            return await self._open(request, left, proposed, done)
 
-    async def _open(self, request: Request, left: float | None, proposed: str) -> tuple[Run, bool] | None:
+    async def _open(
+        self, request: Request, left: float | None, proposed: str, done: frozenset[Stage]
+    ) -> tuple[Run, bool] | None:
         """None when it ended elsewhere in this moment."""
         if self._runner.stopping:
             raise StoppingError
-        # Looked at before the request is stored: only holders of the admission lock add.
-        refusal = self._refusal(request, left)
-        held = None if refusal is not None else await self._accepted(request, proposed)
+        # The place in line is taken before the request is stored: others are asked for meanwhile.
+        run = Run(request)
+        refusal = self._refusal(run, left, done)
+        held = None if refusal is not None else await self._accepted(run, proposed)
         if isinstance(held, Report):
             return self._over(held, request, proposed)
         if held is not None:
-            run = Run(request, held=held)
+            run.held = held
             self._runner.enqueue(run)
             return run, False
         # Whoever is refused here may still watch a run that is made elsewhere.
@@ -74,23 +99,26 @@ class Door:
             raise refusal
         return None if attached is None else (attached, True)
 
-    def _refusal(self, request: Request, left: float | None) -> Exception | None:
+    def _refusal(self, run: Run, left: float | None, done: frozenset[Stage]) -> Exception | None:
         try:
-            self._stepper.admit(request, left)
+            self._stepper.promise(run, left, done)
         except (QueueFullError, TooLargeError, DeadlineError, BreakerOpenError) as error:
             self._runner.metrics.refused(error)
             return error
         return None
 
-    async def _accepted(self, request: Request, proposed: str) -> Held | Report | None:
-        """See `_accept`. A request that was admitted and gets no run tells the governor so: it may have been its probe."""
+    async def _accepted(self, run: Run, proposed: str) -> Held | Report | None:
+        """See `_accept`. A request that was admitted and gets no run gives its place back, and may have been a breaker's probe."""
         held = None
         try:
-            held = await asyncio.to_thread(self._accept, request, proposed)
+            held = await self._stored(partial(self._accept, proposed=proposed), run.request)
         finally:
             if not isinstance(held, Held):
-                self._runner.governor.ended(request, None)
+                self._stepper.release(run)
         return held
+
+    async def _stored(self, ask: Callable[[Arg], Value], about: Arg) -> Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask, about)
 
     def _accept(self, request: Request, proposed: str) -> Held | Report | None:
         """Our claim, once the request is stored; None when somebody has one; the report when the video is there, or when the

@@ -51,13 +51,24 @@ class Company:
     most: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bytes:
+    """What a job takes of the device's memory: ``held`` from its first step to its last, ``peak`` while it makes its most demanding
+    one, of ``room`` that there is beside the weights.
+    """
+
+    held: int
+    peak: int
+    room: int
+
+
 @dataclasses.dataclass(kw_only=True, eq=False)
 class Entry(Generic[Job]):
     """One job. ``predicted`` and ``used`` are seconds of device time, ``arrived`` is on the caller's clock.
 
     ``expert`` is what its next step needs ("" when that does not matter); ``alone`` jobs share the memory with nobody, and
     ``apart`` ones no step; ``leaving`` ones only want to be let go. ``joined``: it began to keep others company, and takes no
-    place (`Limits.begun`).
+    place (`Limits.begun`). ``promised``: its place in the queue is kept, it may not begin yet.
     """
 
     job: Job
@@ -72,8 +83,10 @@ class Entry(Generic[Job]):
     apart: bool = False
     joined: bool = False
     leaving: bool = False
+    promised: bool = False
     expert: str = ""
     company: Company | None = None
+    memory: Bytes | None = None
 
     def goes_with(self, other: Entry[Job]) -> bool:
         """Whether the next steps of both may be one."""

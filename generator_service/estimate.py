@@ -121,7 +121,7 @@ class Estimator:
         texts: int | None = None,
         done: frozenset[Stage] = frozenset(),
     ) -> Estimate | None:
-        """With the quantiles of earlier runs; None before every stage was seen. Stages in ``done`` take nothing."""
+        """With the quantiles of earlier whole runs; None before every stage was seen. Stages in ``done`` take nothing."""
         predicted = self.seconds(tier, geometry, shape, texts=texts, done=done)
         if predicted is None:
             return None

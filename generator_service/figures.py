@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from generator_service.breaker import State
-from generator_service.memory import Rung
+from generator_service.core import Rung
 from generator_service.metrics import PREFIX
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from generator_service import flops, ladder
 from generator_service.admission import Admission
 from generator_service.breaker import Breaker, State
-from generator_service.core import Expert, Progress, Report, Request, Stage, Take
+from generator_service.core import Expert, Progress, Report, Request, Rung, Stage, Take
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.geometry import Geometry
-from generator_service.memory import Memory, Rung
+from generator_service.memory import Memory
 from generator_service.run import Run
-from generator_service.scheduler import Company, Limits, Scheduler
+from generator_service.scheduler import Bytes, Company, Limits, Scheduler
 from generator_service.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -92,28 +92,43 @@ class Governor:
 
     # What the event loop calls.
 
-    def admit(self, request: Request, left: float | None, scheduler: Scheduler[Run]) -> None:
-        """Raises what `Admission.check` raises."""
+    def admit(
+        self,
+        request: Request,
+        left: float | None,
+        scheduler: Scheduler[Run],
+        done: frozenset[Stage] = frozenset(),
+    ) -> None:
+        """``done``: stages that it has behind it already. Raises what `Admission.check` raises."""
         if self.admission is None:
             return
         take, priority = request.take, self._engines[request.take.tier].tier.priority
         forecast = functools.partial(scheduler.forecast, take.tenant, now=self._clock(), priority=priority)
         if not self._admitting:
             return
-        self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own))
+        self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own), done=done)
 
-    def standing(self, request: Request) -> dict[str, Any]:
+    def now(self) -> float:
+        """Seconds on the clock that `standing` goes by."""
+        return self._clock()
+
+    def standing(self, request: Request, done: frozenset[Stage] = frozenset()) -> dict[str, Any]:
         """What the scheduler has to know of a run beside its tenant."""
         known = self.admission is not None and request.take.tier in self._engines
+        memory = None
         if self.admission is not None and known and self._admitting:
             # Runs that are taken up again were admitted by another process, perhaps of another device.
-            self.descent.enter(request, self.admission.fit(request.take).rung or Rung.PLAIN)
+            rung = self.admission.fit(request.take).rung or Rung.PLAIN
+            self.descent.enter(request, rung)
+            held, peak, room = self._memory.beside(self._geometries[request.take.tier], request.take, rung)
+            memory = Bytes(held=held, peak=peak, room=room)
         if self.admission is not None and known:
             self.admission.expect(request)
         return {
+            "memory": memory,
             "now": self._clock(),
             "priority": self._engines[request.take.tier].tier.priority if known else 0,
-            "predicted": (self.admission.seconds(request.take) or 0.0) if self.admission and known else 0.0,
+            "predicted": (self.admission.seconds(request.take, done) or 0.0) if self.admission and known else 0.0,
             "expert": self.expert(request, Progress(stage=Stage.QUEUED)) if known else "",
             "company": self.company(request, Progress(stage=Stage.QUEUED)) if known else None,
         }

@@ -7,8 +7,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from generator_service.core import Stage
-from generator_service.memory import Rung
+from generator_service.core import Rung, Stage
 
 if TYPE_CHECKING:
     import torch

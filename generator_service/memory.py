@@ -8,10 +8,9 @@ On a GPU, or in another precision, they are a beginning: `Correction` learns fro
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections import deque
 
-from generator_service.core import Stage, Take
+from generator_service.core import Rung, Stage, Take
 from generator_service.geometry import Geometry, Shape
 
 # UniPC of order two keeps two model outputs and the last sample, and a step makes the next one; one more to be safe.
@@ -24,16 +23,6 @@ BESIDE_FEED_FORWARD, IN_ATTENTION = 3.5, 8.0
 TEXT_INSIDE = 5.2
 # Of a convolution's input: itself, its residual, joined with earlier frames, padded.
 AROUND_CONVOLUTION = 3.75
-
-
-class Rung(enum.IntEnum):
-    """How a request runs. Every rung down needs less of the device and more time; only `TILED` changes pixels."""
-
-    PLAIN = 0
-    TILED = 1
-    EXPERT_OFFLOADED = 2
-    GROUPS_OFFLOADED = 3
-    ALONE = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +45,15 @@ class Need:
     offloaded: int
     grouped: int
 
+    def fixed(self, rung: Rung = Rung.PLAIN) -> int:
+        """Weights on the device."""
+        gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
+        return self.weights - gone
+
+    def between(self, rung: Rung = Rung.PLAIN) -> int:
+        """The most that this request keeps between two steps, weights left out."""
+        return self.held + round((self.tile if rung >= Rung.TILED else 1.0) * self.map)
+
     def stage(self, stage: Stage, rung: Rung = Rung.PLAIN) -> int:
         """What this request needs in ``stage``, weights included."""
         share = self.tile if rung >= Rung.TILED else 1.0
@@ -64,8 +62,7 @@ class Need:
             Stage.DENOISE: self.kept + self.step,
             Stage.DECODE: self.kept + round(share * (self.decode + self.map)),
         }
-        gone = {Rung.EXPERT_OFFLOADED: self.offloaded}.get(rung, self.grouped if rung > Rung.EXPERT_OFFLOADED else 0)
-        return self.weights - gone + self.held + extra.get(stage, 0)
+        return self.fixed(rung) + self.held + extra.get(stage, 0)
 
     def peak(self, rung: Rung = Rung.PLAIN) -> int:
         """The most of any stage."""
@@ -148,6 +145,13 @@ class Memory:
             if predicted <= self.available:
                 return Fit(predicted=predicted, available=self.available, rung=rung)
         return Fit(predicted=predicted, available=self.available, rung=None)
+
+    def beside(self, geometry: Geometry, take: Take, rung: Rung) -> tuple[int, int, int]:
+        """Of ``take`` on ``rung``, in bytes: what it keeps between its steps, its peak, and the room beside the weights."""
+        need, factor = self.need(geometry, take), self.correction(take.tier).factor
+        fixed = need.fixed(rung)
+        held, peak = round(need.between(rung) * factor), round((need.peak(rung) - fixed) * factor)
+        return held, peak, self.available - round(fixed * factor)
 
     def correction(self, tier: str) -> Correction:
         return self._corrections.setdefault(tier, Correction())

@@ -15,7 +15,7 @@ from diffusers.hooks import HookRegistry, apply_group_offloading
 from diffusers.hooks.group_offloading import _GROUP_OFFLOADING
 from torch import nn
 
-from generator_service.memory import Rung
+from generator_service.core import Rung
 from generator_service.wan import Components
 
 HOST = "cpu"

@@ -19,6 +19,7 @@ from generator_service.heartbeat import BEATS
 from generator_service.lease import Clock, Watcher
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
+from generator_service.scheduler import QueueFullError
 from generator_service.store import Made, Store
 from generator_service.worker import GENERATION_FAILED, POISONED
 
@@ -41,8 +42,8 @@ class Found:
 
 
 class Recovery:
-    """Belongs to the event loop; its methods that block run in threads. Of those that take a run or attach to it, one at a time
-    under the admission lock; looks for the dead, wishes and watching go on beside them."""
+    """Belongs to the event loop; its methods that block run in threads. Whoever takes a run or attaches to it
+    holds its name; looks for the dead, wishes and watching go on beside them."""
 
     def __init__(self, runner: Runner, store: Store, *, ttl: float, clock: Clock = time.monotonic) -> None:
         self._runner, self._store = runner, store
@@ -66,7 +67,7 @@ class Recovery:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def attach(self, name: str) -> Run | None:
-        """The unfinished run of ``name``, ours by now or watched; None when there is none. Call under the admission lock."""
+        """The unfinished run of ``name``, ours by now or watched; None when there is none. Who calls holds the name."""
         await self._consider(name)
         run = self._runner.runs.get(name)
         if run is not None:
@@ -90,7 +91,7 @@ class Recovery:
             await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
         elif wanted:
             return None
-        async with self._runner.admission:
+        async with self._runner.names.of(name):
             return await self.attach(name)
 
     def heed(self, names: list[str]) -> None:
@@ -163,7 +164,7 @@ class Recovery:
                 continue
             if self._stopped.is_set():
                 return
-            async with self._runner.admission:
+            async with self._runner.names.of(name):
                 await self._consider(name)
         for name in wishes.difference(names):
             await asyncio.to_thread(self._claims.forget_wish, name)
@@ -189,7 +190,11 @@ class Recovery:
         if where is not None:
             tally.known_steps = _denoised(where, found.request.take.steps)
         if not (claim.poisoned or found.cancelled):
-            self._runner.enqueue(run)
+            try:
+                self._runner.enqueue(run)
+            except QueueFullError:  # somebody took the last place since we looked
+                run.held = None
+                await asyncio.to_thread(self._claims.give_back, name, found.held)
             return
         self._runner.runs[name] = run
         if found.made.run == claim.run:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import AsyncIterator
 
 from generator_service.claims import Held
-from generator_service.core import Expert, Meter, Progress, Report, Request, Reuse, Stage
+from generator_service.core import Expert, Meter, Progress, Report, Request, Reuse, Rung, Stage
 from generator_service.trace import RunTrace
 
 
@@ -16,8 +17,8 @@ from generator_service.trace import RunTrace
 class Tally:
     """What a run has used so far; touched only by the thread that works on it.
 
-    ``known_steps`` is how many denoise steps an earlier process is known to have made of this run. ``tiled``: it decodes in
-    tiles, for want of memory.
+    ``known_steps`` is how many denoise steps an earlier process is known to have made of this run. ``rung``: where it is on the
+    ladder of memory; ``tiled``: its pictures were decoded in tiles.
     """
 
     stage: Stage = Stage.QUEUED
@@ -30,6 +31,7 @@ class Tally:
     restarted: bool = False
     attempts: int = 0
     known_steps: int = 0
+    rung: Rung = Rung.PLAIN
     tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
     expert_ns: Counter[Expert] = dataclasses.field(default_factory=Counter)
@@ -64,7 +66,7 @@ class Run:
     """Followers come and go; the run goes on until it ends, is cancelled, or the service stops (then ``report`` stays
     None).
 
-    All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
+    All methods but `made` belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
     our claim on it; None while another generator makes it (``watched`` is its id), and we only pass on what the store knows.
     ``queued_at`` is when it was
     put in line, on the monotonic clock; None before, and from its first step on. ``trace`` is there where traces are kept.
@@ -83,6 +85,7 @@ class Run:
         self.queued_at: float | None = None
         self.trace: RunTrace | None = None
         self.tally = Tally()
+        self._told, self._told_at = self.progress, -math.inf
         self._over = asyncio.Event()
         self._followers: set[asyncio.Queue[Progress | None]] = set()
         if report is not None:
@@ -95,9 +98,24 @@ class Run:
             return self.held.claim.run
         return self.report.run if self.report is not None else self._watched
 
-    def advance(self, progress: Progress) -> None:
-        """A step is done: tells every follower."""
+    def made(self, progress: Progress, now: float, least: float) -> bool:
+        """A step is done; called in the stepping thread, ``now`` is on a monotonic clock. Whether followers are to be told: of
+        the first and the last step of a stage always, of the others when ``least`` seconds have passed since they were told.
+        """
         self.progress = progress
+        within = progress.stage is self._told.stage and progress.step < progress.steps
+        if within and now - self._told_at < least:
+            return False
+        self._told, self._told_at = progress, now
+        return True
+
+    def advance(self, progress: Progress) -> None:
+        """The run has come to ``progress``, as its owner tells."""
+        self.progress = progress
+        self.tell(progress)
+
+    def tell(self, progress: Progress) -> None:
+        """Tells every follower."""
         for follower in self._followers:
             follower.put_nowait(progress)
 
@@ -114,7 +132,8 @@ class Run:
         return self.report
 
     async def follow(self) -> AsyncIterator[Progress]:
-        """Where the run is, then every step, until it is over. Closing the iterator does not touch the run."""
+        """Where the run is, then its steps (of many quick ones some, see `made`), until it is over. Closing the iterator does not
+        touch the run."""
         if self._over.is_set():
             return
         line: asyncio.Queue[Progress | None] = asyncio.Queue()

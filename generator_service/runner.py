@@ -25,9 +25,11 @@ from generator_service.inquiry import Inquiry, Outlook
 from generator_service.keeper import Counts, Keeper
 from generator_service.lease import Clock
 from generator_service.metrics import Metrics
+from generator_service.names import NameLocks
 from generator_service.objects import StoreUnavailableError
 from generator_service.recovery import Recovery
 from generator_service.run import Run
+from generator_service.scheduler import QueueFullError
 from generator_service.stepper import Stepper
 from generator_service.store import Store
 from generator_service.trace import RunTrace
@@ -43,7 +45,7 @@ class Runner:
     """Belongs to the event loop in which it is made. ``load`` is called once, in the stepping thread, and may take
     minutes. ``governor`` says who may run, and how.
 
-    ``runs`` are those under way that this process makes or watches, by name; whoever adds to them holds ``admission``.
+    ``runs`` are those under way that this process makes or watches, by name; whoever adds one holds its name (``names``).
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Runner:
         self._store, self._load, self._pace = store, load, pace or Pace()
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
-        self.admission = asyncio.Lock()
+        self.names = NameLocks()
         self.runs: dict[str, Run] = {}
         self.stopping = self._gave_up = False
         self._claims = Claims(store.objects)
@@ -117,6 +119,8 @@ class Runner:
             await asyncio.to_thread(self._stepper.join)
         await self._recovery.stop()
         await asyncio.to_thread(self._leave_in_order)
+        await self._door.close()
+        self._gave_up = True
         for run in list(self.runs.values()):
             self._end(run, None)
 
@@ -198,10 +202,15 @@ class Runner:
         return self._keeper.counts
 
     def enqueue(self, run: Run) -> None:
-        """A run that we claimed, in line for its steps."""
-        self.runs[run.name] = run
+        """A run that we claimed, in line for its steps. Raises `QueueFullError` where no place was kept for it."""
         run.trace = RunTrace.begin(run.request)
-        self._stepper.add(run)
+        try:
+            self._stepper.add(run)
+        except QueueFullError:
+            if run.trace is not None:
+                run.trace.end(None)
+            raise
+        self.runs[run.name] = run
         if self._gave_up:
             self._end(run, None)
 
@@ -238,7 +247,9 @@ class Runner:
     def _advanced(self, run: Run, progress: Progress) -> None:
         progress = dataclasses.replace(progress, device_ms=run.tally.device_ms)
         self.heart.tell(run.name, progress)
-        self._tell(run.advance, progress)
+        # Waking the event loop costs a quick step a part of its time.
+        if run.made(progress, time.monotonic(), self._pace.told):
+            self._tell(run.tell, progress)
 
     def _ended(self, run: Run, report: Report | None) -> None:
         self.heart.tell(run.name, None)

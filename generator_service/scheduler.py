@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Generic
 
-from generator_service.entries import Company, Entry, Job, Limits, QueueFullError
+from generator_service.entries import Bytes, Company, Entry, Job, Limits, QueueFullError
 from generator_service.priorities import Priorities
 from generator_service.shares import Shares
 
-__all__ = ["Company", "Limits", "QueueFullError", "Scheduler"]
+__all__ = ["Bytes", "Company", "Limits", "QueueFullError", "Scheduler"]
 LONGEST_WAIT = 3600.0
 
 
@@ -47,13 +47,13 @@ class Scheduler(Generic[Job]):
 
     @property
     def full(self) -> bool:
-        return len(self) >= self._capacity
+        return len(self._waiting()) >= self._capacity
 
     def full_for(self, tenant: str) -> bool:
         """Whether a new job of ``tenant`` should be refused: the queue is full, or is this tenant's only to a half. What was
         accepted once and is taken up again need not ask; `add` minds only the capacity."""
-        free = self._capacity - len(self)
-        own = sum(entry.tenant == tenant and not entry.begun for entry in self._entries.values())
+        waiting = self._waiting()
+        free, own = self._capacity - len(waiting), sum(entry.tenant == tenant for entry in waiting)
         return free <= 0 or (self._limits.leave_room and own > free)
 
     def add(
@@ -66,8 +66,11 @@ class Scheduler(Generic[Job]):
         predicted: float = 0.0,
         expert: str = "",
         company: Company | None = None,
+        memory: Bytes | None = None,
+        promised: bool = False,
     ) -> None:
-        """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. Raises `QueueFullError`."""
+        """Puts ``job`` in line. ``predicted`` is its whole device time in seconds. ``promised``: it takes its place, and others
+        wait behind it, but it does not begin before `fulfil`; `end` gives the place back. Raises `QueueFullError`."""
         if self.full:
             raise QueueFullError(self.retry_after())
         self._numbers += 1
@@ -80,8 +83,20 @@ class Scheduler(Generic[Job]):
             predicted=predicted,
             expert=expert,
             company=company,
+            memory=memory,
+            promised=promised,
         )
         self._shares[priority].enter(tenant)
+
+    def fulfil(self, job: Job, *, now: float = 0.0) -> bool:
+        """The promised ``job`` may begin; False when it has no place here. Its rank is that of one who comes now: it does not
+        take the turn of an equal that was ready before it."""
+        entry = self._entries.get(job)
+        if entry is None:
+            return False
+        self._numbers += 1
+        entry.promised, entry.arrived, entry.number = False, now, self._numbers
+        return True
 
     def next(self) -> Job | None:
         """The job whose turn it is, or None when there is none. It counts as begun from here on."""
@@ -127,7 +142,7 @@ class Scheduler(Generic[Job]):
         """A step of ``job`` took ``seconds`` of device time; the next one needs ``expert``, and may be made in ``company``. Where
         it was a part of a longer ``turn``, that is what a priority must be owed before it gets one."""
         entry = self._entries[job]
-        levels = {each.priority for each in self._entries.values()}
+        levels = {each.priority for each in self._entries.values() if not each.promised}
         self._priorities.charge(entry.priority, seconds, levels, turn=turn)
         self._shares[entry.priority].charge(entry.tenant, seconds)
         self._grouped += seconds
@@ -187,6 +202,13 @@ class Scheduler(Generic[Job]):
                 own += entry.remaining
         return higher + own + sum(min(own, theirs) for theirs in others.values())
 
+    def _waiting(self) -> list[Entry[Job]]:
+        """Those that have a place in the queue. Where none has begun, the first promised one takes none: it begins once it is
+        fulfilled."""
+        waiting = [entry for entry in self._entries.values() if not entry.begun]
+        first = next((entry for entry in waiting if entry.promised), None)
+        return [entry for entry in waiting if entry is not first] if len(waiting) == len(self._entries) else waiting
+
     def _ready(self) -> list[Entry[Job]]:
         """The jobs that may step now."""
         isolated = [entry for entry in self._entries.values() if entry.alone]
@@ -195,7 +217,29 @@ class Scheduler(Generic[Job]):
             return together or [min(isolated, key=lambda entry: entry.number)]
         begun = Counter(entry.priority for entry in self._entries.values() if entry.begun and not entry.joined)
         inside = {(entry.priority, entry.tenant) for entry in self._entries.values() if entry.begun}
-        return [entry for entry in self._entries.values() if entry.begun or self._may_begin(entry, begun, inside)]
+        ready = [entry for entry in self._entries.values() if entry.begun]
+        waiting = [entry for entry in self._entries.values() if not (entry.begun or entry.promised)]
+        waiting = [entry for entry in waiting if self._may_begin(entry, begun, inside)]
+        for level in sorted({entry.priority for entry in waiting}, reverse=True):
+            same = [entry for entry in waiting if entry.priority == level]
+            # Nobody overtakes who waits for memory: it would never be free.
+            if not self._fits(min(same, key=self._order)):
+                break
+            ready += [entry for entry in same if self._fits(entry)]
+        return ready
+
+    def _order(self, entry: Entry[Job]) -> tuple[float, tuple[float, int]]:
+        """The tenant that is owed most, of its jobs the lowest rank."""
+        return self._shares[entry.priority].tag(entry.tenant), entry.rank(self._limits.patience)
+
+    def _fits(self, entry: Entry[Job]) -> bool:
+        """Whether the device has room for ``entry`` beside those that have begun: all keep what they hold, one makes its step."""
+        begun = [each.memory for each in self._entries.values() if each.begun and each is not entry and each.memory]
+        if entry.memory is None or not begun:
+            return True
+        there = [*begun, entry.memory]
+        needed = sum(each.held for each in there) + max(each.peak - each.held for each in there)
+        return needed <= min(each.room for each in there)
 
     def _joining(self, chosen: Entry[Job]) -> Entry[Job] | None:
         """A job that waits and would fill ``chosen``'s company. All that began like this fit one company together, so they
@@ -206,8 +250,12 @@ class Scheduler(Generic[Job]):
         together = [entry for entry in there if entry is chosen or entry.goes_with(chosen)]
         joined = [entry for entry in there if entry.joined]
         shares = self._shares[chosen.priority]
-        waiting = (entry for entry in self._entries.values() if not entry.begun and entry.goes_with(chosen))
-        fitting = [entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry])]
+        waiting = (
+            entry for entry in self._entries.values() if not (entry.begun or entry.promised) and entry.goes_with(chosen)
+        )
+        fitting = [
+            entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry]) and self._fits(entry)
+        ]
         return min(fitting, key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)), default=None)
 
     def _may_begin(self, entry: Entry[Job], begun: Counter[int], inside: set[tuple[int, str]]) -> bool:

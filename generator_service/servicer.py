@@ -111,7 +111,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         if message.HasField("prompt"):
             with _store_errors():
                 outlook = await self._runner.outlook(request)
-        estimate = admission.estimate(request.take, denoised=outlook.denoised)
+        estimate = admission.estimate(request.take, core.UNTIL_LATENTS if outlook.denoised else frozenset())
         if outlook.stored is not None:
             estimate = Estimate(p50=0.0, p95=0.0)
         answer = convert.estimate(estimate, admission.fit(request.take))

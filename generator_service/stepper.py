@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 from generator_service import ladder
 from generator_service.claims import ClaimLostError, Claims
-from generator_service.core import Outcome, Progress, Report, Request, Stage
+from generator_service.core import Outcome, Progress, Report, Rung, Stage
 from generator_service.finisher import Finisher
 from generator_service.governor import Governor
 from generator_service.heartbeat import Heartbeat
-from generator_service.memory import Rung
 from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
@@ -88,18 +87,28 @@ class Stepper:
         with self._changed:
             return len(self._scheduler), self._scheduler.begun
 
-    def admit(self, request: Request, left: float | None) -> None:
-        """Whether ``request`` may be put in line; ``left`` are the seconds until its caller's deadline. Raises
+    def promise(self, run: Run, left: float | None, done: frozenset[Stage] = frozenset()) -> None:
+        """Keeps a place in line for ``run``, which is not stored yet, so that whoever is asked for next finds it taken; `add` or
+        `release` follows. ``left`` are the seconds until its caller's deadline, ``done`` the stages whose work is stored. Raises
         `scheduler.QueueFullError` and what `Admission.check` raises."""
+        request = run.request
         with self._changed:
             if self._scheduler.full_for(request.take.tenant):
                 raise QueueFullError(self._scheduler.retry_after())
-            self._governor.admit(request, left, self._scheduler)
+            self._governor.admit(request, left, self._scheduler, done)
+            self._scheduler.add(request.take.tenant, run, promised=True, **self._governor.standing(request, done))
+
+    def release(self, run: Run) -> None:
+        """The place that was kept for ``run`` is free again."""
+        with self._changed:
+            self._scheduler.end(run)
+        self._governor.ended(run.request, None)
 
     def add(self, run: Run) -> None:
-        """A run that we claimed, in line for its steps. Raises `scheduler.QueueFullError`."""
+        """A run that we claimed, in line for its steps. Raises `scheduler.QueueFullError` where no place was kept for it."""
         with self._changed:
-            self._scheduler.add(run.request.take.tenant, run, **self._governor.standing(run.request))
+            if not self._scheduler.fulfil(run, now=self._governor.now()):
+                self._scheduler.add(run.request.take.tenant, run, **self._governor.standing(run.request))
             run.queued_at = time.monotonic()
             self._changed.notify()
 

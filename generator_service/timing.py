@@ -27,6 +27,7 @@ class Timing:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[float, deque[float]] = OrderedDict()
+        self._medians: dict[float, float] = {}
 
     def observe(self, work: float, seconds: float) -> None:
         """A step of ``work`` took ``seconds``. The size that was not seen for longest makes room."""
@@ -34,14 +35,17 @@ class Timing:
         times.append(seconds)
         self._seen.move_to_end(work)
         if len(self._seen) > self.SIZES:
-            self._seen.popitem(last=False)
+            self._medians.pop(self._seen.popitem(last=False)[0], None)
+        self._medians.pop(work, None)
 
     def predict(self, work: float) -> float | None:
         """Seconds; None before anything was seen. A size that was seen takes what it took."""
         if not self._seen:
             return None
         if len(times := self._seen.get(work, ())) >= 3:
-            return median(times)
+            if work not in self._medians:
+                self._medians[work] = median(times)
+            return self._medians[work]
         overhead, slope = _fit(self._near(work))
         return overhead + slope * work
 

@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from huggingface_hub import snapshot_download
 from transformers import UMT5EncoderModel
 
-from generator_service import core, text
+from generator_service import core, heap, text
 from generator_service.tier import Tier
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -60,6 +60,7 @@ def load(tier: Tier, device: torch.device) -> Components:
 
     Raises ``FileNotFoundError`` or ``OSError`` where files are missing.
     """
+    heap.keep()
     folder = resolve(tier.model)
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     dtype = DTYPES[tier.dtype]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from generator_service.core import Failure, Outcome, Progress, Report, Request, Reuse, Stage
+from generator_service.core import Failure, Outcome, Progress, Report, Request, Reuse, Rung, Stage
 from generator_service.keeper import Drop, Keeper, Latents
 from generator_service.run import Run
 from generator_service.snapshot import Snapshot, unpack
@@ -31,10 +31,12 @@ POISONED = "poisoned"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pace:
-    """A snapshot every so many steps or seconds, whichever comes first."""
+    """A snapshot every so many steps or seconds, whichever comes first. ``told``: seconds between two steps of a stage of which
+    followers are told."""
 
     steps: int = 8
     seconds: float = 30.0
+    told: float = 0.05
 
 
 class Work:
@@ -120,7 +122,8 @@ class Work:
             done = Latents(tensor=latents.clone(), run=self._run, meter=self._tally.meter())
             self._keeper.offer(self._name, done if self._ours else Drop())
         self._tally.stage = Stage.DECODE
-        tiled, pieces = self._tally.tiled, []
+        tiled, pieces = self._tally.rung >= Rung.TILED, []
+        self._tally.tiled = tiled
         decoding: Any = tiling.begin(self._engine, latents) if tiled else self._engine.begin_decode(latents)
         while not decoding.done:
             pieces.append(tiling.decode(self._engine, decoding) if tiled else self._engine.decode(decoding))
@@ -219,6 +222,8 @@ class Worker:
             restarted=tally.restarted,
             attempts=tally.attempts,
             peak_bytes=engine.peak_bytes() if engine else 0,
+            rung=tally.rung,
+            tiled=tally.tiled,
             device_ms={stage: ns // 1_000_000 for stage, ns in tally.device_ns.items()},
             expert_ms={expert: ns // 1_000_000 for expert, ns in tally.expert_ns.items()},
             saved_ms=tally.saved_ns // 1_000_000,

@@ -198,6 +198,7 @@ def report(m: gpb.Report) -> v.Report:
         restarted=m.restarted,
         run=m.run,
         saved_device_ms=m.saved_device_ms,
+        tiled_decode=m.tiled_decode,
     )
 
 

@@ -192,6 +192,7 @@ class Report:
 
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
     ``saved_device_ms`` is what others had used for what was not made again: of the stored video, or of the take's latents.
+    ``tiled_decode``: the pictures were decoded in overlapping tiles for want of memory, and differ a little near the seams.
     """
 
     text_ms: int
@@ -215,6 +216,7 @@ class Report:
     denoise_low_ms: int = 0
     run: str = ""
     saved_device_ms: int = 0
+    tiled_decode: bool = False
 
     @property
     def device_ms(self) -> int:

@@ -9,9 +9,9 @@ import pytest
 from generator_service import flops
 from generator_service.admission import Admission, DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
-from generator_service.core import Failure, Outcome, Report, Request, Reuse, Stage
+from generator_service.core import Failure, Outcome, Report, Request, Reuse, Rung, Stage
 from generator_service.estimate import Estimator
-from generator_service.memory import Memory, Rung, predict
+from generator_service.memory import Memory, predict
 from tests.generator_service.geometries import SMALL
 
 Tiny = Callable[..., Request]

@@ -14,13 +14,13 @@ import torch
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.allocations import Allocations
 from generator_service.breaker import Breaker, BreakerOpenError
-from generator_service.core import Outcome, Report, Request, Stage
+from generator_service.core import Outcome, Report, Request, Reuse, Rung, Stage
 from generator_service.door import StoppingError
 from generator_service.engine import Denoising, Engine, unpack
 from generator_service.governor import Governor, host_bytes
 from generator_service.health import status
 from generator_service.measure import geometry
-from generator_service.memory import Rung
+from generator_service.memory import predict
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import Limits
@@ -185,6 +185,38 @@ async def test_what_no_rung_holds_is_refused_before_it_is_stored(begin: Begin, t
     assert store.record(tiny().name) is None
 
 
+class Together:
+    """Counts how many runs are between their first step and their last."""
+
+    def __init__(self) -> None:
+        self.inside: set[str] = set()
+        self.most = 0
+
+    @contextmanager
+    def __call__(self, run: Run) -> Iterator[None]:
+        self.inside.add(run.name)
+        self.most = max(self.most, len(self.inside))
+        yield
+        if run.tally.decode_steps == 2:
+            self.inside.discard(run.name)
+
+
+@pytest.mark.parametrize(("roomy", "most"), [(True, 2), (False, 1)])
+async def test_runs_that_have_begun_count_when_another_would_begin_beside_them(
+    begin: Begin, tiny: Tiny, engine: Engine, roomy: bool, most: int
+) -> None:
+    sizes, take = geometry(engine.parts), tiny().take
+    need = predict(sizes, sizes.shape(take))
+    # One fits; two fit only where there is room for what the other keeps between its steps.
+    room = need.peak() + (need.between() if roomy else need.between() // 2)
+    together = Together()
+    runner = await begin(Governor(guard=together, memory_bytes=room))
+    reports = await asyncio.gather(*(finished(runner, tiny(tenant=tenant, steps=8)) for tenant in "ab"))
+    assert [report.outcome for report in reports] == [Outcome.DONE] * 2
+    assert [report.rung for report in reports] == [Rung.PLAIN] * 2
+    assert together.most == most
+
+
 async def test_a_device_that_says_its_peak_corrects_the_prediction(begin: Begin, tiny: Tiny, engine: Engine) -> None:
     weights = geometry(engine.parts).weights
     device = Allocations(held=3 * weights)  # something else lies on it that no formula knows
@@ -209,6 +241,25 @@ async def test_a_deadline_is_refused_once_the_tier_was_measured_and_joining_is_n
     await runner.cancel(first.name)
     await finished(runner, tiny())
     assert (await runner.submit(tiny(), left=0.001))[0].report is not None
+
+
+async def test_a_deadline_is_judged_by_the_decode_alone_where_the_latents_are_stored(begin: Begin, tiny: Tiny) -> None:
+    runner = await begin(Governor(measure=True))
+    await finished(runner, tiny(steps=100))
+    admission = runner.governor.admission
+    assert admission is not None
+    whole = admission.seconds(tiny(steps=100).take)
+    rest = admission.seconds(tiny(steps=100).take, frozenset({Stage.TEXT, Stage.DENOISE}))
+    assert whole is not None
+    assert rest is not None
+    assert rest < 0.5 * whole
+    between = (whole + rest) / 2
+    with pytest.raises(DeadlineError):
+        await runner.submit(tiny(steps=100, seed=2, watermark="Acme"), left=between)
+    run, _ = await runner.submit(tiny(steps=100, watermark="Acme"), left=between)
+    report = await run.wait()
+    assert report is not None
+    assert (report.reuse, report.denoise_steps) == (Reuse.LATENTS, 0)
 
 
 class Nan(Engine):
@@ -348,10 +399,14 @@ async def test_a_tiled_video_is_close_to_the_whole_one(begin: Begin, tiny: Tiny,
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
     whole, tiled = tiny(width=96, height=96, fps=8), tiny(width=96, height=96, fps=9)
-    await finished(await begin(Governor()), whole)
+    plain = await finished(await begin(Governor()), whole)
     runner = await begin(Governor(guard=Failing(2)))
-    await finished(runner, tiled)
+    lowered = await finished(runner, tiled)
     assert runner.governor.descent.lowered == {Rung.TILED: 1}
+    assert (plain.rung, plain.tiled, lowered.rung, lowered.tiled) == (Rung.PLAIN, False, Rung.TILED, True)
+    # Who asks for it later is told so too.
+    again = await finished(runner, tiled)
+    assert (again.reuse, again.rung, again.tiled) == (Reuse.VIDEO, Rung.TILED, True)
     first, second = pictures(whole).astype(float), pictures(tiled).astype(float)
     assert first.shape == second.shape
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.7

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from generator_service import ladder, offload, wan
-from generator_service.core import Request, Stage
+from generator_service.core import Request, Rung, Stage
 from generator_service.engine import Engine
-from generator_service.memory import Rung
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from generator_service import measure, tiling
 from generator_service.allocations import Allocations
-from generator_service.core import Request, Stage, Take
+from generator_service.core import Request, Rung, Stage, Take
 from generator_service.engine import Engine
 from generator_service.geometry import Geometry
-from generator_service.memory import Correction, Memory, Rung, overlap, predict, tile_share
+from generator_service.memory import Correction, Memory, overlap, predict, tile_share
 
 Tiny = Callable[..., Request]
 SHAPES = [(32, 32, 5, 4.0), (64, 64, 9, 4.0), (64, 64, 9, 1.0), (128, 96, 17, 4.0), (192, 128, 9, 4.0)]

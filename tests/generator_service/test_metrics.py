@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 from generator_service.app import App, running
-from generator_service.core import Expert, Outcome, Report, Request, Reuse, Stage
+from generator_service.core import Expert, Outcome, Report, Request, Reuse, Rung, Stage
 from generator_service.engine import Engine
-from generator_service.memory import Rung
 from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.runner import Runner

@@ -19,10 +19,12 @@ from generator_service.core import Outcome, Progress, Report, Request, Reuse, St
 from generator_service.door import StoppingError
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
 from generator_service.governor import Governor
+from generator_service.objects import LocalObjects
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import QueueFullError
 from generator_service.store import Final, Store, StoreUnavailableError
+from generator_service.worker import Pace
 from tests.generator_service.panic import Panic
 
 Tiny = Callable[..., Request]
@@ -40,8 +42,8 @@ async def begin(store: Store, engine: Engine) -> AsyncIterator[Begin]:
     """Starts runners over ``store`` and stops what is left of them."""
     begun: list[Runner] = []
 
-    async def start(*, queue: int = 8, with_engine: Engine = engine) -> Runner:
-        runner = Runner(store, lambda: {"embedded": with_engine}, queue=queue)
+    async def start(*, queue: int = 8, with_engine: Engine = engine, pace: Pace | None = None) -> Runner:
+        runner = Runner(store, lambda: {"embedded": with_engine}, queue=queue, pace=pace)
         begun.append(runner)
         await runner.start()
         return runner
@@ -82,7 +84,7 @@ async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
     begin: Begin, store: Store, engine: Engine, tiny: Tiny
 ) -> None:
     patient = Patient(engine.parts)
-    runner, request = await begin(with_engine=patient), tiny()
+    runner, request = await begin(with_engine=patient, pace=Pace(told=0.0)), tiny()
     run, attached = await runner.submit(request)
     seen = []
     async for progress in run.follow():
@@ -105,6 +107,18 @@ async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
     assert stored[0] == report
     with av.open(io.BytesIO(stored[1])) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5
+
+
+def test_of_many_quick_steps_followers_are_told_the_first_the_last_and_one_now_and_then(tiny: Tiny) -> None:
+    run, told = Run(tiny()), []
+    steps = [(Stage.TEXT, 1, 1), *((Stage.DENOISE, step, 10) for step in range(1, 11)), (Stage.DECODE, 1, 2)]
+    for i, (stage, step, of) in enumerate(steps):
+        progress = Progress(stage=stage, step=step, steps=of)
+        if run.made(progress, 0.02 * i, 0.05):
+            told.append((stage, step))
+        assert run.progress == progress
+    denoise = [1, 4, 7, 10]
+    assert told == [(Stage.TEXT, 1), *((Stage.DENOISE, step) for step in denoise), (Stage.DECODE, 1)]
 
 
 async def test_the_same_request_again_returns_the_stored_video_without_a_step(begin: Begin, tiny: Tiny) -> None:
@@ -477,3 +491,68 @@ async def test_a_tally_is_of_one_run(begin: Begin, tiny: Tiny) -> None:
     reports = [await finished(runner, tiny(seed=seed)) for seed in (1, 2)]
     assert [report.denoise_steps for report in reports] == [4, 4]
     assert dataclasses.replace(reports[0], device_ms={}).model == reports[1].model
+
+
+class SlowToWrite(LocalObjects):
+    """A folder of which every write takes its time; ``refusing``: and is refused then."""
+
+    seconds = 0.0
+    refusing = False
+
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        time.sleep(self.seconds)
+        if self.refusing:
+            raise OSError(28, "No space left on device")
+        return super()._write(path, data, mode, sync=sync)
+
+
+@pytest.fixture
+async def slow(tmp_path: Path, engine: Engine) -> AsyncIterator[tuple[SlowToWrite, Runner]]:
+    """A runner with room for eight over a store that is slow to write; nothing is stepped before ``go`` of its engine."""
+    objects, patient = SlowToWrite(tmp_path / "slow"), Patient(engine.parts)
+    runner = Runner(Store(objects), lambda: {"embedded": patient}, queue=8)
+    await runner.start()
+    objects.seconds = 0.3
+    yield objects, runner
+    objects.seconds, objects.refusing = 0.0, False
+    patient.go.set()
+    await runner.stop()
+
+
+async def test_a_slow_store_accepts_different_requests_beside_each_other(
+    slow: tuple[SlowToWrite, Runner], tiny: Tiny
+) -> None:
+    objects, runner = slow
+    begun = time.monotonic()
+    opened = await asyncio.gather(*(runner.submit(tiny(seed=seed)) for seed in range(8)))
+    # One acceptance writes a claim and two requests, one after the other.
+    assert time.monotonic() - begun < 8 * objects.seconds
+    assert len({run for run, _ in opened}) == 8
+
+
+async def test_requests_that_are_being_stored_have_their_places(slow: tuple[SlowToWrite, Runner], tiny: Tiny) -> None:
+    _, runner = slow
+    asked = await asyncio.gather(*(runner.submit(tiny(seed=seed)) for seed in range(12)), return_exceptions=True)
+    # Eight wait, and one begins at once.
+    assert sum(isinstance(each, QueueFullError) for each in asked) == 3
+
+
+async def test_a_request_that_cannot_be_stored_gives_its_place_back(
+    slow: tuple[SlowToWrite, Runner], tiny: Tiny
+) -> None:
+    objects, runner = slow
+    objects.refusing = True
+    asked = await asyncio.gather(*(runner.submit(tiny(seed=seed)) for seed in range(8)), return_exceptions=True)
+    assert all(isinstance(each, StoreUnavailableError) for each in asked)
+    assert runner.depth == (0, 0)
+    objects.refusing = False
+    opened = await asyncio.gather(*(runner.submit(tiny(seed=seed)) for seed in range(8)))
+    assert [attached for _, attached in opened] == [False] * 8
+    assert len(runner.names) == 0
+
+
+async def test_equal_requests_to_a_slow_store_share_one_run(slow: tuple[SlowToWrite, Runner], tiny: Tiny) -> None:
+    _, runner = slow
+    opened = await asyncio.gather(*(runner.submit(tiny()) for _ in range(20)))
+    assert len({run for run, _ in opened}) == 1
+    assert [attached for _, attached in opened].count(False) == 1

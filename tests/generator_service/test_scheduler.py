@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.simulated import Arrival, simulate
-from generator_service.scheduler import Company, Limits, QueueFullError, Scheduler
+from generator_service.scheduler import Bytes, Company, Limits, QueueFullError, Scheduler
 
 LENGTHS = st.sampled_from([0.25, 0.5, 1.0])
 
@@ -403,3 +403,73 @@ def test_a_job_that_needs_the_memory_for_itself_is_nobodys_company() -> None:
     assert begun == "a1"
     assert scheduler.mates("a1") == ["a1"]
     assert scheduler.begun == 1
+
+
+def test_a_promised_job_takes_a_place_and_no_turn_before_it_is_fulfilled() -> None:
+    scheduler: Scheduler[str] = Scheduler(1)
+    scheduler.add("a", "promised", promised=True)
+    assert scheduler.next() is None
+    scheduler.add("a", "ready")
+    assert scheduler.next() == "ready"
+    assert scheduler.full
+    with pytest.raises(QueueFullError):
+        scheduler.add("a", "late")
+    assert scheduler.fulfil("promised")
+    # It came later than the one that is at work.
+    assert scheduler.next() == "ready"
+    scheduler.end("ready")
+    assert scheduler.next() == "promised"
+
+
+def test_where_none_has_begun_one_promise_takes_no_place_in_the_queue() -> None:
+    scheduler: Scheduler[str] = Scheduler(2, Limits(leave_room=True))
+    for job in "abc":
+        assert not scheduler.full_for("tenant")
+        scheduler.add("tenant", job, promised=True)
+    assert scheduler.full
+    assert scheduler.fulfil("b")
+    assert scheduler.next() == "b"
+    assert scheduler.full
+
+
+def test_a_promise_that_is_taken_back_frees_its_place_and_its_time() -> None:
+    scheduler: Scheduler[str] = Scheduler(1)
+    scheduler.add("b", "begun")
+    assert scheduler.next() == "begun"
+    scheduler.add("a", "promised", predicted=1.0, promised=True)
+    assert scheduler.full
+    assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 2.0
+    scheduler.end("promised")
+    assert scheduler.forecast("a", now=1.0, priority=0, predicted=1.0) == 1.0
+    assert not scheduler.full
+    assert not scheduler.fulfil("promised")
+
+
+def test_who_finds_no_memory_beside_those_that_have_begun_waits_and_is_not_overtaken() -> None:
+    scheduler: Scheduler[str] = Scheduler(8)
+    big, small = Bytes(held=40, peak=70, room=100), Bytes(held=10, peak=20, room=100)
+    scheduler.add("a", "first", memory=big)
+    assert scheduler.next() == "first"
+    scheduler.add("b", "second", memory=big)
+    scheduler.add("c", "third", memory=small)
+    for _ in range(6):
+        assert scheduler.next() == "first"
+        scheduler.charge("first", 1.0)
+    scheduler.end("first")
+    seen = set()
+    for _ in range(6):
+        job = scheduler.next()
+        assert job is not None
+        seen.add(job)
+        scheduler.charge(job, 1.0)
+    # The small one fits beside it: 50 held, and 30 more for the larger step.
+    assert seen == {"second", "third"}
+
+
+def test_a_job_alone_begins_whatever_it_needs_and_without_figures_all_do() -> None:
+    scheduler: Scheduler[str] = Scheduler(8)
+    scheduler.add("a", "huge", memory=Bytes(held=400, peak=700, room=100))
+    assert scheduler.next() == "huge"
+    scheduler.add("b", "unknown")
+    scheduler.charge("huge", 1.0)
+    assert scheduler.next() == "unknown"

@@ -27,6 +27,15 @@ class VideoState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VIDEO_STATE_DONE: _ClassVar[VideoState]
     VIDEO_STATE_CANCELLED: _ClassVar[VideoState]
     VIDEO_STATE_FAILED: _ClassVar[VideoState]
+
+class MemoryRung(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MEMORY_RUNG_UNSPECIFIED: _ClassVar[MemoryRung]
+    MEMORY_RUNG_PLAIN: _ClassVar[MemoryRung]
+    MEMORY_RUNG_TILED_DECODE: _ClassVar[MemoryRung]
+    MEMORY_RUNG_EXPERT_OFFLOADED: _ClassVar[MemoryRung]
+    MEMORY_RUNG_GROUPS_OFFLOADED: _ClassVar[MemoryRung]
+    MEMORY_RUNG_ALONE: _ClassVar[MemoryRung]
 STAGE_UNSPECIFIED: Stage
 STAGE_QUEUED: Stage
 STAGE_TEXT: Stage
@@ -38,6 +47,12 @@ VIDEO_STATE_RUNNING: VideoState
 VIDEO_STATE_DONE: VideoState
 VIDEO_STATE_CANCELLED: VideoState
 VIDEO_STATE_FAILED: VideoState
+MEMORY_RUNG_UNSPECIFIED: MemoryRung
+MEMORY_RUNG_PLAIN: MemoryRung
+MEMORY_RUNG_TILED_DECODE: MemoryRung
+MEMORY_RUNG_EXPERT_OFFLOADED: MemoryRung
+MEMORY_RUNG_GROUPS_OFFLOADED: MemoryRung
+MEMORY_RUNG_ALONE: MemoryRung
 
 class VideoSettings(_message.Message):
     __slots__ = ("tier", "width", "height", "frames", "duration", "steps", "guidance_scale", "guidance_scale_2", "seed")
@@ -168,7 +183,7 @@ class Video(_message.Message):
     def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., state: _Optional[_Union[VideoState, str]] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., run: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run", "saved_device_ms")
+    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run", "saved_device_ms", "memory_rung", "tiled_decode")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +212,8 @@ class Report(_message.Message):
     RESTARTED_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     SAVED_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_RUNG_FIELD_NUMBER: _ClassVar[int]
+    TILED_DECODE_FIELD_NUMBER: _ClassVar[int]
     device_time: DeviceTime
     steps_run: int
     steps_reused: int
@@ -218,7 +235,9 @@ class Report(_message.Message):
     restarted: bool
     run: str
     saved_device_ms: int
-    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ..., saved_device_ms: _Optional[int] = ...) -> None: ...
+    memory_rung: MemoryRung
+    tiled_decode: bool
+    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ..., saved_device_ms: _Optional[int] = ..., memory_rung: _Optional[_Union[MemoryRung, str]] = ..., tiled_decode: _Optional[bool] = ...) -> None: ...
 
 class DeviceTime(_message.Message):
     __slots__ = ("text_ms", "denoise_ms", "decode_ms", "encode_ms", "denoise_high_ms", "denoise_low_ms")
