@@ -139,7 +139,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_estimat
                 await stub.GenerateVideo(huge, timeout=5).read()
             error = from_rpc_error(caught.value)
             assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_UNREACHABLE")
-            assert int(error.metadata["estimate_ms"]) > 5000 >= int(error.metadata["deadline_ms"])
+            assert int(error.metadata["estimate_ms"]) > 5100 >= int(error.metadata["deadline_ms"])  # gRPC rounds up
             estimate = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=huge.settings))
             assert estimate.device_ms_p95 >= estimate.device_ms_p50 > 5000
             small = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=ask().settings))
