@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from generator_service import tier
@@ -58,6 +58,15 @@ class Settings(BaseSettings):
     """Folder or hub id instead of the package's own model; "" turns the tier off."""
     full_model: str | None = None
     """Folder or hub id of Wan2.2-T2V-A14B in diffusers' layout; the tier is off without one."""
+    fast_model: str | None = None
+    """The same for the tier of four steps; its LoRA is in its file."""
+    draft_model: str | None = None
+    """Folder or hub id of Wan2.2-TI2V-5B in diffusers' layout; the tier is off without one."""
+    tier_folder: Path | None = Field(
+        default=None, validation_alias=AliasChoices("REELGATE_GENERATOR_TIERS", "tier_folder")
+    )
+    """``REELGATE_GENERATOR_TIERS``: a folder of tiers of your own, one YAML file each; one that has the name of ours stands instead
+    of it, and its ``model`` is its own."""
     traces: str = ""
     """A collector's URL for OTLP over HTTP, e.g. ``http://127.0.0.1:4318/v1/traces``; empty: no traces. Needs the extra ``otel``."""
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -83,9 +92,16 @@ class Settings(BaseSettings):
 
     def tiers(self) -> dict[str, tier.Tier]:
         """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them."""
-        models = {"embedded": self.embedded_model, "full": self.full_model}
-        found = [tier.load(tier.FOLDER / f"{name}.yaml", model) for name, model in models.items()]
-        on = {each.tier: each for each in found if each.model}
+        models = {
+            "embedded": self.embedded_model,
+            "full": self.full_model,
+            "fast": self.fast_model,
+            "draft": self.draft_model,
+        }
+        found = {name: tier.load(tier.FOLDER / f"{name}.yaml", model) for name, model in models.items()}
+        if self.tier_folder is not None:
+            found |= tier.folder(self.tier_folder)
+        on = {name: each for name, each in found.items() if each.model}
         if self.default_tier not in on:
             raise ValueError(f"the default tier {self.default_tier!r} is not on; these are: {', '.join(on) or 'none'}")
         return on
