@@ -20,6 +20,8 @@ from diffusers.hooks.hooks import StateManager
 
 from generator_service.tier import StepCache
 
+# More passes than a schedule has: at its end diffusers prints the ratios and drops them.
+ENDLESS = 1 << 30
 BLOCKS, LAST = [r"blocks\.\d+"], [r"proj_out"]
 _numbers = itertools.count()
 
@@ -45,9 +47,9 @@ def install(expert: WanTransformer3DModel, cache: StepCache, *, low: bool, dtype
     return hooks(expert)
 
 
-def calibrate(expert: WanTransformer3DModel, steps: int) -> None:
-    """Has ``expert`` measure MagCache's ratios over its next ``steps`` passes of each text; read them with `ratios`."""
-    expert.enable_cache(MagCacheConfig(calibrate=True, num_inference_steps=steps + 1))
+def measure(expert: WanTransformer3DModel) -> None:
+    """Has ``expert`` measure MagCache's ratios, and skip nothing; read them with `ratios`."""
+    expert.enable_cache(MagCacheConfig(calibrate=True, num_inference_steps=ENDLESS))
 
 
 def hooks(expert: WanTransformer3DModel) -> int:
@@ -78,7 +80,7 @@ def managers(expert: WanTransformer3DModel) -> list[StateManager]:
 
 
 def ratios(expert: WanTransformer3DModel, ticket: Ticket, text: str) -> tuple[float, ...]:
-    """What `calibrate` measured in the request of ``ticket``: one ratio a pass, the first of which is 1."""
+    """What `measure` found in the request of ``ticket``: one ratio a pass, the first of which is 1."""
     states = [manager._state_cache.get(f"{ticket.name} {text}") for manager in managers(expert)]
     found = [state.calibration_ratios for state in states if state is not None]
     return tuple(float(each) for each in found[0]) if found else ()

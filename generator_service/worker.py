@@ -135,7 +135,7 @@ class Work:
         if snapshot is None:
             self._state = self._engine.prepare(self._take)
             # Nothing was kept on purpose, and what had been made is made again.
-            self._tally.restarted = self._tally.restarted or (self._tally.known_steps > 0 and not self._engine.resumes)
+            self._tally.restarted = self._tally.restarted or (self._tally.attempts > 1 and not self._engine.resumes)
         else:
             self._state = self._engine.thaw(self._take, snapshot.frozen)
             self._saved = self._state.index
