@@ -37,10 +37,6 @@ from generator_service.wan import Components
 __all__ = ["Decoding", "Denoising", "Engine", "NotFiniteError", "Pictures", "pack", "unpack"]
 
 
-# What the canary may compile: a block, for the one shape that it has.
-GRAPHS = 1
-
-
 class NotFiniteError(ArithmeticError):
     """The latents hold NaN or infinity: nothing that follows can be a video."""
 
@@ -247,15 +243,29 @@ class Engine:
         return pictures(self._parts.vae, state)
 
     def canary(self) -> None:
-        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms
-        them. A tier that compiles does so here, for its default video: the first request shall not wait for it.
+        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them. A tier that
+        compiles does so here, for its default video, so that the first request does not wait for it.
 
         Raises what broke, `compiled.GraphsError` among it.
         """
         tier = self.tier
-        take = Take(
+        before = compiled.graphs()
+        # Folded texts have as many rows as tokens: the second one has torch make the graph for any number of them.
+        prompts = ("a", "a b c d e f") if tier.compile and tier.fold_text else ("a",)
+        for prompt in prompts:
+            state = self.prepare(self._smallest(prompt))
+            self.step(state)
+        if tier.compile:
+            compiled.check(compiled.graphs() - before, len(prompts))
+        self.decode(self.begin_decode(state.latents))
+        self._text.clear()
+
+    def _smallest(self, prompt: str) -> Take:
+        """For the canary. A compiled block is compiled for a shape: that of the tier's default video."""
+        tier = self.tier
+        return Take(
             tenant="",
-            prompt="a",
+            prompt=prompt,
             negative_prompt="",
             width=tier.width.default if tier.compile else 2 * tier.multiple,
             height=tier.height.default if tier.compile else 2 * tier.multiple,
@@ -267,13 +277,6 @@ class Engine:
             tier=tier.tier,
             execution="",
         )
-        before = compiled.graphs()
-        state = self.prepare(take)
-        self.step(state)
-        if tier.compile:
-            compiled.check(compiled.graphs() - before, GRAPHS)
-        self.decode(self.begin_decode(state.latents))
-        self._text.clear()
 
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts
