@@ -45,6 +45,8 @@ def _kernels(tier: Tier) -> Iterator[str]:
         yield "compile makes one graph of a block, and offload's hooks would break it"
     if tier.compile and tier.step_cache is not None:
         yield "compile makes one graph of a block, and step_cache's hooks would break it"
+    if tier.compile and tier.batch:
+        yield "compile makes a graph for one shape, and batch has passes of many"
     if tier.lora_2 and not tier.lora:
         yield "lora_2 without lora: a few-step LoRA goes into both experts"
 

@@ -110,9 +110,16 @@ def int8_reference(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
 ROUNDING: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {"fp8": to_fp8, "int8": to_int8}
 
 
-def quantise(expert: nn.Module, kind: str, device: torch.device | None = None, *, reference: bool = False) -> int:
-    """Replaces every linear layer of the blocks of ``expert`` in place; how many. ``device``: each layer is rounded there, so
-    that an expert that does not fit whole in 16 bits can still come.
+def quantise(
+    expert: nn.Module,
+    kind: str,
+    device: torch.device | None = None,
+    *,
+    home: torch.device | None = None,
+    reference: bool = False,
+) -> int:
+    """Replaces every linear layer of the blocks of ``expert`` in place; how many. Each layer is rounded on ``device``, where that is
+    quick, and goes ``home`` by itself, so that an expert that does not fit there whole in 16 bits can still come.
 
     Raises ``ValueError`` where a layer's sides are no multiples of 16.
     """
@@ -120,7 +127,7 @@ def quantise(expert: nn.Module, kind: str, device: torch.device | None = None, *
     for parent in list(_blocks(expert).modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
-                setattr(parent, name, linear8(child, kind, device, reference=reference))
+                setattr(parent, name, linear8(child, kind, device, reference=reference).to(home))
                 found += 1
     return found
 

@@ -64,7 +64,8 @@ def ready(
     if tier.fuse_qkv:
         facts["fused"] = f"{compiled.fuse(expert)} layers"
     if tier.quantisation != "none":
-        facts["quantised"] = f"{precision.quantise(expert, tier.quantisation, device)} layers"
+        home = device if tier.offload == "none" else torch.device("cpu")
+        facts["quantised"] = f"{precision.quantise(expert, tier.quantisation, device, home=home)} layers"
     return facts
 
 

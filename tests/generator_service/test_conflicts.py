@@ -24,6 +24,7 @@ SIXTEEN = "fps: 8\ndtype: bfloat16\n"
         ("dtype: bfloat16\ntext_kv: false\ncross_attention: cudnn", "it needs text_kv"),
         ("compile: true\noffload: group", "offload's hooks would break it"),
         ("compile: true\nstep_cache: {kind: first_block}", "step_cache's hooks would break it"),
+        ("compile: true\nbatch: true", "passes of many"),
         ("lora_2: low.safetensors", "both experts"),
         ("guidance_interval: [0.5, 0.5]", "low < high"),
         ("guidance_interval: [0.5, 1.5]", "low < high"),
