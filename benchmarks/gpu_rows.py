@@ -295,7 +295,9 @@ def prompt_lengths(bench: Bench) -> Row:
     """A step by the prompt's length, with the whole window and with its padding folded into one row."""
     found: Row = {}
     expert = bench.model.expert()
-    tier = tier_of(bench.model, *bench.p480, **(_fast(bench) | {"fuse_qkv": False, "compile": False}))
+    # The kernel of cross-attention has to take the bias of a folded text.
+    settings = _fast(bench) | {"fuse_qkv": False, "compile": False, "cross_attention": "native"}
+    tier = tier_of(bench.model, *bench.p480, **settings)
     plain = engine_of(bench.model, tier, [expert])
     folded = Engine(dataclasses.replace(plain.parts, tier=tier.model_copy(update={"fold_text": True})))
     for tokens in (16, 64, 128, 256, 512):

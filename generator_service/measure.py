@@ -31,7 +31,8 @@ def geometry(parts: Components) -> Geometry:
         window=parts.tier.max_sequence_length,
         item=parts.dtype.itemsize,
         vae_item=parts.vae.dtype.itemsize,
-        weights=sum(_bytes(part) for part in (*experts, parts.vae, parts.text_encoder)),
+        weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
+        offload=parts.tier.offload,
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
@@ -112,6 +113,11 @@ def _video(
         pieces.append(timed(Stage.DECODE, flops.decode(sizes, shape, first=first), engine.decode, decoding))
     timed(Stage.ENCODE, flops.pixels(sizes, shape), post.finish, pieces, Finish(fps=engine.tier.fps))
     return found
+
+
+def _texts(parts: Components) -> list[nn.Module]:
+    """The text encoder where it is on the device."""
+    return [] if parts.tier.text_encoder == "host" and parts.device.type != "cpu" else [parts.text_encoder]
 
 
 def _bytes(part: nn.Module) -> int:

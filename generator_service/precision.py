@@ -21,6 +21,8 @@ E4M3_MAX = torch.finfo(torch.float8_e4m3fn).max
 INT8_MAX = 127.0
 # Both products want these sides in whole pieces.
 MULTIPLE = 16
+# So many at a time where rounding is not compiled into one kernel: its copies in fp32 would be larger than the weights that were saved.
+ROWS = 8192
 # `_int_mm` on CUDA takes no fewer rows.
 FEWEST_ROWS = 17
 
@@ -54,7 +56,12 @@ class Linear8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        found = self._product(flat, self.weight, self.scale, self.bias)
+        if len(flat) <= ROWS or torch.compiler.is_compiling():
+            found = self._product(flat, self.weight, self.scale, self.bias)
+        else:
+            found = flat.new_empty(len(flat), self.out_features)
+            for rows, made in zip(flat.split(ROWS), found.split(ROWS), strict=True):
+                made.copy_(self._product(rows, self.weight, self.scale, self.bias))
         return found.unflatten(0, x.shape[:-1])
 
 

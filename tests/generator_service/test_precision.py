@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from generator_service import precision, wan
+from generator_service.allocations import Allocations
 from generator_service.core import Request
 from generator_service.engine import Engine
 from generator_service.tier import Tier
@@ -68,6 +69,18 @@ def test_only_the_blocks_linear_layers_are_rounded_and_modulation_stays_fp32(tie
         assert set(kept.values()) == {torch.float32}
         assert expert.condition_embedder.time_embedder.linear_1.weight.dtype is torch.float32
     assert parts.tuned.facts["quantised"] == "40 layers"
+
+
+@pytest.mark.parametrize("kind", ["fp8", "int8"])
+def test_many_rows_go_piece_by_piece_to_the_same_numbers_and_little_memory(kind: str) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(32, 64).requires_grad_(False), torch.randn(3 * precision.ROWS + 5, 32)
+    small = precision.linear8(layer, kind)
+    with Allocations() as count:
+        found = small(x)
+    whole = small._product(x, small.weight, small.scale, small.bias)
+    assert torch.allclose(found, whole, atol=1e-5)
+    assert count.peak < 2.2 * found.nbytes
 
 
 def test_a_layer_that_cannot_be_rounded_is_refused() -> None:
