@@ -103,7 +103,7 @@ def of(tier: Tier) -> Geometry:
     small = tier.multiple == 32
     transformer = wan22.TRANSFORMER_5B if small else wan22.TRANSFORMER
     vae = _decoder_defaults() | (wan22.VAE_5B if small else wan22.VAE)
-    item = 4 if tier.dtype == "float32" else 2
+    item, vae_item = (4 if dtype == "float32" else 2 for dtype in (tier.dtype, tier.vae_dtype))
     expert, experts = expert_bytes(transformer, item, tier.quantisation), 1 if small else 2
     text = 0 if tier.text_encoder == "host" else wan22.UMT5_PARAMETERS * item
     return Geometry.of(
@@ -112,8 +112,8 @@ def of(tier: Tier) -> Geometry:
         wan22.UMT5,
         window=tier.max_sequence_length,
         item=item,
-        vae_item=4,
-        weights=experts * expert + text + 4 * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
+        vae_item=vae_item,
+        weights=experts * expert + text + vae_item * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
         expert=expert,
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,

@@ -84,7 +84,8 @@ class Tier(pydantic.BaseModel):
 
     ``revision`` pins a hub repository. ``multiple``: width and height must be multiples of it.
 
-    ``dtype`` is that of weights and activations; norms, modulation and the combination of guidance stay in fp32.
+    ``dtype`` is that of weights and activations; norms, modulation and the combination of guidance stay in fp32. ``vae_dtype`` is
+    that of the VAE, which its authors run in fp32.
     ``quantisation`` keeps the blocks' linear layers in 8 bits instead (`precision.py`). ``attention`` and
     ``cross_attention`` name a kernel, or have one chosen on the device (`attention.py`). ``fuse_qkv`` makes one product of three,
     ``compile`` compiles the blocks (`compiled.py`). ``offload`` begins on that rung of the ladder, and ``text_encoder: host``
@@ -123,6 +124,7 @@ class Tier(pydantic.BaseModel):
     batch_requests: int = pydantic.Field(default=8, ge=2, le=64)
     revision: str = ""
     multiple: int = pydantic.Field(default=16, ge=16, multiple_of=16)
+    vae_dtype: Literal["float32", "bfloat16"] = "float32"
     quantisation: Literal["none", "fp8", "int8"] = "none"
     attention: Literal["native", "cudnn", "flash3", "sage", "auto", "auto-8bit"] = "native"
     cross_attention: Literal["native", "cudnn", "flash3", "auto"] = "native"

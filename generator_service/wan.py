@@ -58,7 +58,7 @@ class Components:
 
 
 def load(tier: Tier, device: torch.device) -> Components:
-    """Everything that ``tier`` needs, on ``device``, in eval mode. The VAE stays in fp32, as its authors run it.
+    """Everything that ``tier`` needs, on ``device``, in eval mode.
 
     Raises ``FileNotFoundError`` or ``OSError`` where files are missing, `tuning.NotHereError` and `attention.NoKernelError` for
     settings that this device cannot have, `lora.NotForThisModelError`.
@@ -83,7 +83,7 @@ def load(tier: Tier, device: torch.device) -> Components:
         text_encoder=_place(UMT5EncoderModel, folder, "text_encoder", dtype, on),
         transformer=high,
         transformer_2=low,
-        vae=_place(AutoencoderKLWan, folder, "vae", torch.float32, device),
+        vae=_place(AutoencoderKLWan, folder, "vae", DTYPES[tier.vae_dtype], device),
         scheduler=scheduler,
         boundary_ratio=boundary,
         device=device,
@@ -138,6 +138,7 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
     """Settings that are newer than stored takes: each is named only where it is not what it was before there was a choice, so that
     those keep their names."""
     chosen: dict[str, tuple[Any, Any]] = {
+        "vae_dtype": (tier.vae_dtype, "float32"),
         "cross_attention": (tuned.cross_attention, "native"),
         "fused": (tier.fuse_qkv, False),
         "compiled": (tier.compile, False),

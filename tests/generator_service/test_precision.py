@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -104,6 +105,31 @@ def test_the_error_of_each_precision_on_the_embedded_model_is_within_its_bound(
     take = drawn().take
     error = relative(latents(trained(**changes), take), latents(trained(), take))
     assert 0 < error < BOUNDS[setting]
+
+
+def test_a_vae_in_bf16_is_on_and_its_pictures_differ_by_a_few_levels(
+    trained: Callable[..., Engine], drawn: Callable[..., Request]
+) -> None:
+    wide, narrow = trained(), trained(vae_dtype="bfloat16")
+    found, made = latents(wide, drawn().take), []
+    for engine in (wide, narrow):
+        assert engine.parts.vae.dtype is {wide: torch.float32, narrow: torch.bfloat16}[engine]
+        decoding, pieces = engine.begin_decode(found), []
+        while not decoding.done:
+            pieces.append(engine.decode(decoding).astype(int))
+        made.append(np.concatenate(pieces))
+    apart = np.abs(made[0] - made[1])
+    assert 0 < apart.mean() < 0.6
+    assert apart.max() <= 6
+
+
+def test_a_text_encoder_on_the_host_makes_the_same_states(
+    trained: Callable[..., Engine], drawn: Callable[..., Request]
+) -> None:
+    """Where the device is the host; on a GPU other kernels make other bits, so the execution is another."""
+    away = trained(text_encoder="host")
+    assert torch.equal(latents(away, drawn().take), latents(trained(), drawn().take))
+    assert away.execution != trained().execution
 
 
 def test_guidance_is_combined_in_fp32_whatever_the_experts_compute_in(

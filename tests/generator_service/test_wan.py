@@ -60,6 +60,7 @@ def test_settings_that_change_bits_change_the_execution(components: wan.Componen
     assert named(batch_tokens=1, batch_requests=2) == components.execution
     changed = {
         "dtype": "bfloat16",
+        "vae_dtype": "bfloat16",
         "quantisation": "fp8",
         "boundary_ratio": 0.5,
         "max_sequence_length": 256,
