@@ -29,33 +29,33 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import gpu_rows
+from benchmarks import gpu_parts, gpu_steps, gpu_whole
+from benchmarks.gpu_bench import Bench
 from benchmarks.gpu_model import Model
-from benchmarks.gpu_rows import Bench
 from benchmarks.gpu_table import goals, table
 from benchmarks.report import close
 
 ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
-    "device": gpu_rows.of_device,
-    "attention": gpu_rows.kernels,
-    "precision": gpu_rows.precisions,
-    "step-480p": lambda bench: gpu_rows.exact_step(bench, bench.p480),
-    "step-480p-fp8": lambda bench: gpu_rows.own_step(bench, bench.p480, quantisation="fp8"),
-    "step-480p-int8": lambda bench: gpu_rows.own_step(bench, bench.p480, quantisation="int8"),
-    "step-480p-fp8-attention8": lambda bench: gpu_rows.eight_bit_attention(bench, bench.p480),
-    "step-720p": lambda bench: gpu_rows.own_step(bench, bench.p720),
-    "step-720p-fp8": lambda bench: gpu_rows.own_step(bench, bench.p720, quantisation="fp8"),
-    "step-720p-fp8-attention8": lambda bench: gpu_rows.eight_bit_attention(bench, bench.p720),
-    "request-480p": lambda bench: gpu_rows.request(bench, bench.p480),
-    "request-720p": lambda bench: gpu_rows.request(bench, bench.p720),
-    "memory-bf16": lambda bench: gpu_rows.memory(bench),
-    "memory-fp8": lambda bench: gpu_rows.memory(bench, quantisation="fp8"),
-    "memory-80": lambda bench: gpu_rows.memory(bench, 80, quantisation="fp8"),
-    "memory-48": lambda bench: gpu_rows.memory(bench, 48, quantisation="fp8", text_encoder="host"),
-    "memory-24": lambda bench: gpu_rows.memory(bench, 24, quantisation="fp8", text_encoder="host", offload="expert"),
-    "decode-720p": gpu_rows.decode,
-    "switch": gpu_rows.switch,
-    "prompt-length": gpu_rows.prompt_lengths,
+    "device": gpu_parts.of_device,
+    "attention": gpu_parts.kernels,
+    "precision": gpu_parts.precisions,
+    "step-480p": lambda bench: gpu_steps.exact_step(bench, bench.p480),
+    "step-480p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="fp8"),
+    "step-480p-int8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="int8"),
+    "step-480p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p480),
+    "step-720p": lambda bench: gpu_steps.own_step(bench, bench.p720),
+    "step-720p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p720, quantisation="fp8"),
+    "step-720p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p720),
+    "request-480p": lambda bench: gpu_whole.request(bench, bench.p480),
+    "request-720p": lambda bench: gpu_whole.request(bench, bench.p720),
+    "memory-bf16": lambda bench: gpu_whole.memory(bench),
+    "memory-fp8": lambda bench: gpu_whole.memory(bench, quantisation="fp8"),
+    "memory-80": lambda bench: gpu_whole.memory(bench, 80, quantisation="fp8"),
+    "memory-48": lambda bench: gpu_whole.memory(bench, 48, quantisation="fp8", text_encoder="host"),
+    "memory-24": lambda bench: gpu_whole.memory(bench, 24, quantisation="fp8", text_encoder="host", offload="expert"),
+    "decode-720p": gpu_parts.decode,
+    "switch": gpu_steps.switch,
+    "prompt-length": gpu_steps.prompt_lengths,
 }
 Kept = dict[str, Any]
 
