@@ -35,7 +35,8 @@ class DeadlineError(Exception):
 
 
 class Admission:
-    """``geometries`` of the loaded tiers. ``clock`` is monotonic, in seconds."""
+    """``geometries`` of the loaded tiers; ``missing`` says how many texts of a take would have to be encoded now, None for all. ``clock``
+    is monotonic, in seconds."""
 
     def __init__(
         self,
@@ -44,11 +45,13 @@ class Admission:
         estimator: Estimator,
         *,
         breaker: Callable[[str], Breaker] = Breaker,
+        missing: Callable[[Take], int | None] = lambda take: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._geometries = geometries
         self._memory = memory
-        self._clock = clock
+        self._clock, self._missing = clock, missing
+        self._expected: dict[str, float | None] = {}
         self.estimator = estimator
         self.breakers = {tier: breaker(tier) for tier in geometries}
 
@@ -79,21 +82,33 @@ class Admission:
         return self._memory.fit(self._geometries[take.tier], take)
 
     def seconds(self, take: Take) -> float | None:
-        """Median of the whole device time of ``take``; None before the tier was measured."""
+        """Median of the whole device time of ``take``, as things are now; None before the tier was measured."""
         estimate = self.estimate(take)
         return None if estimate is None else estimate.p50
 
-    def estimate(self, take: Take) -> Estimate | None:
+    def estimate(self, take: Take, *, denoised: bool = False) -> Estimate | None:
+        """``denoised``: the take's latents are there, and only they are decoded and encoded."""
         geometry = self._geometries[take.tier]
-        return self.estimator.estimate(take.tier, geometry, geometry.shape(take))
+        done = frozenset({Stage.TEXT, Stage.DENOISE}) if denoised else frozenset[Stage]()
+        texts = self._missing(take)
+        return self.estimator.estimate(take.tier, geometry, geometry.shape(take), texts=texts, done=done)
+
+    def expect(self, request: Request) -> None:
+        """``request`` is put in line: what it takes is compared with what is predicted now, since what the run leaves behind makes
+        another cheaper."""
+        self._expected[request.name] = self._predicted(request.take)
+
+    def _predicted(self, take: Take) -> float | None:
+        geometry = self._geometries[take.tier]
+        return self.estimator.seconds(take.tier, geometry, geometry.shape(take), texts=self._missing(take))
 
     def ended(self, request: Request, report: Report | None) -> None:
         """Tells the breaker and the estimator how a run ended; None where the service stopped under it."""
-        take = request.take
+        take, predicted = request.take, self._expected.pop(request.name, None)
         breaker = self.breakers[take.tier]
         if report is not None and report.outcome is Outcome.DONE:
             breaker.succeeded()
-            self._learn(take, report)
+            self._learn(take, report, predicted)
         elif report is not None and report.failure is not None and report.failure.reason == GENERATION_FAILED:
             breaker.failed(request.name, self._clock())
         else:
@@ -104,12 +119,12 @@ class Admission:
         now = self._clock()
         return frozenset(tier for tier, each in self.breakers.items() if each.state(now) is State.OPEN)
 
-    def _learn(self, take: Take, report: Report) -> None:
+    def _learn(self, take: Take, report: Report, predicted: float | None) -> None:
         """Only from runs that made everything themselves."""
         whole = {Stage.TEXT, Stage.DENOISE, Stage.DECODE, Stage.ENCODE} <= set(report.device_ms)
         if not whole or report.denoise_steps != take.steps:
             return
-        geometry = self._geometries[take.tier]
-        predicted = self.estimator.seconds(take.tier, geometry, geometry.shape(take))
+        if predicted is None:
+            predicted = self._predicted(take)
         if predicted is not None:
             self.estimator.run(take.tier, predicted, sum(report.device_ms.values()) / 1000)

@@ -49,7 +49,15 @@ class Claim:
         return self.barren >= BARREN_MOST
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """What stands in a stored request beside the request: outlives the claim where a power cut takes that."""
+
+    run: str = ""
+
+
 CLAIM = pydantic.TypeAdapter(Claim)
+ACCEPTED = pydantic.TypeAdapter(Accepted)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,22 +74,23 @@ class Claims:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def open(self, name: str, owner: str) -> Held | None:
-        """The claim on a new run of ``name``; None when a run of it has not ended. Not synced: after a power cut the sweep of
-        `recovery.Recovery` finds a request that has lost its claim."""
-        claim = Claim(run=uuid.uuid4().hex, owner=owner)
+    def open(self, name: str, owner: str, run: str = "") -> Held | None:
+        """The claim on a new run of ``name``, called ``run`` or something new; None when a run of it has not ended. Not synced:
+        after a power cut the sweep of `recovery.Recovery` finds a request that has lost its claim."""
+        claim = Claim(run=run or uuid.uuid4().hex, owner=owner)
         tag = self._objects.create(_path(name), CLAIM.dump_json(claim), sync=False)
         return None if tag is None else Held(claim=claim, tag=tag)
 
     def read(self, name: str) -> Held | None:
-        """None when there is no unfinished run. A torn claim reads as one that nobody owns: its request decides."""
+        """None when there is no unfinished run. A torn claim reads as one that nobody owns: its request decides, and knows which
+        run it was accepted for."""
         found = self._objects.get(_path(name))
         if found is None:
             return None
         try:
             claim = CLAIM.validate_json(found.data)
         except pydantic.ValidationError:
-            claim = Claim(run=uuid.uuid4().hex, owner="")
+            claim = Claim(run=self._accepted(name) or uuid.uuid4().hex, owner="")
         return Held(claim=claim, tag=found.tag)
 
     def change(self, name: str, held: Held, claim: Claim) -> Held:
@@ -139,6 +148,10 @@ class Claims:
         if self._objects.get(_path(name)) is None:
             self._objects.delete(_cancel(name))
 
+    def _accepted(self, name: str) -> str:
+        found = self._objects.get(f"{name}/request.json")
+        return "" if found is None else accepted_run(found.data)
+
     def cancels(self) -> list[str]:
         """Videos whose runs are to stop, by name."""
         return [f"videos/{path.removeprefix('cancels/')}" for path in self._objects.paths("cancels/")]
@@ -147,6 +160,14 @@ class Claims:
         """The wish is for one run: a later one of the same name is not meant."""
         found = self._objects.get(_cancel(name))
         return found is not None and found.data == run.encode()
+
+
+def accepted_run(request: bytes) -> str:
+    """The run that a stored request was accepted for; "" where it is torn, or of a version that did not write it."""
+    try:
+        return ACCEPTED.validate_json(request).run
+    except pydantic.ValidationError:
+        return ""
 
 
 def _path(name: str) -> str:

@@ -17,6 +17,7 @@ from diffusers import WanTransformer3DModel
 from torch import Tensor
 
 from generator_service import offload, text, text_kv
+from generator_service.core import Take
 from generator_service.lru import ByteLRU
 from generator_service.text import PromptStates, StatesKey
 from generator_service.text_kv import TextKV
@@ -40,12 +41,20 @@ class Conditioner:
 
     def encode(self, prompt: str) -> PromptStates:
         """States of ``prompt``. Raises `text.PromptTooLongError`."""
+        key, parts = self._key(prompt), self._parts
+        return self.states.get(key, lambda: text.prompt_states(key, parts.tokenizer, parts.text_encoder))
+
+    def missing(self, take: Take) -> int:
+        """How many texts of ``take`` would have to be encoded now. Any thread may ask: it only looks."""
+        prompts = {take.prompt} if take.guidance <= 1.0 else {take.prompt, take.negative_prompt}
+        return sum(self._key(prompt) not in self.states for prompt in prompts)
+
+    def _key(self, prompt: str) -> StatesKey:
         parts = self._parts
         window = parts.tier.max_sequence_length
-        key = StatesKey(
+        return StatesKey(
             encoder=parts.encoder_fingerprint, text=prompt, window=window, dtype=parts.dtype, device=parts.device
         )
-        return self.states.get(key, lambda: text.prompt_states(key, parts.tokenizer, parts.text_encoder))
 
     @contextmanager
     def lent(self, expert: WanTransformer3DModel, states: PromptStates) -> Iterator[Tensor]:

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator_service import core
 from generator_service.estimate import Estimate
+from generator_service.inquiry import Outlook
 from generator_service.memory import Fit
 from generator_service.rules import Model, Wanted
 from reelgate.generator.v1 import generator_pb2 as pb
@@ -47,21 +48,37 @@ def wanted(message: pb.GenerateVideoRequest, tenant: str) -> Wanted:
         watermark=post.watermark,
         tokenizer_fingerprint=message.tokenizer_fingerprint,
         segments=len(message.segments),
+        run=message.run,
     )
 
 
-def shape_wanted(message: pb.EstimateVideoRequest, tenant: str) -> Wanted:
-    """A request of this shape, whatever its prompt: that does not change what it costs."""
+def estimate_wanted(message: pb.EstimateVideoRequest, tenant: str) -> Wanted:
+    """Without a prompt a request of this shape, whatever its prompt: that does not change what it costs."""
     like = pb.GenerateVideoRequest(prompt="a", settings=message.settings, post_processing=message.post_processing)
+    if message.HasField("prompt"):
+        like.prompt = message.prompt
+        if message.HasField("negative_prompt"):
+            like.negative_prompt = message.negative_prompt
     return wanted(like, tenant)
 
 
-def estimate(value: Estimate, fit: Fit) -> pb.EstimateVideoResponse:
+def estimate(value: Estimate | None, fit: Fit) -> pb.EstimateVideoResponse:
+    """``value`` is None for a tier that was not measured yet."""
     return pb.EstimateVideoResponse(
-        device_ms_p50=round(1000 * value.p50),
-        device_ms_p95=round(1000 * value.p95),
+        device_ms_p50=None if value is None else round(1000 * value.p50),
+        device_ms_p95=None if value is None else round(1000 * value.p95),
         peak_bytes=fit.predicted,
         available_bytes=fit.available,
+    )
+
+
+def outlook(request: core.Request, value: Outlook) -> pb.EstimateVideoResponse:
+    """What follows from a prompt, to be merged into an estimate."""
+    state = pb.VIDEO_STATE_UNSPECIFIED
+    if value.stored is not None or value.run:
+        state = pb.VIDEO_STATE_DONE if value.stored is not None else pb.VIDEO_STATE_RUNNING
+    return pb.EstimateVideoResponse(
+        name=request.name, take=request.take_name, state=state, run=value.run, denoised=value.denoised
     )
 
 
@@ -84,7 +101,7 @@ def post_processing(finish: core.Finish) -> pb.PostProcessing:
 
 
 def progress(value: core.Progress) -> pb.Progress:
-    return pb.Progress(stage=STAGES[value.stage], step=value.step, steps=value.steps)
+    return pb.Progress(stage=STAGES[value.stage], step=value.step, steps=value.steps, device_ms=value.device_ms)
 
 
 def video(
@@ -93,13 +110,15 @@ def video(
     *,
     accepted_ms: int = 0,
     running: core.Progress | None = None,
+    run: str = "",
 ) -> pb.Video:
-    """``running`` is where a run without a report is."""
+    """``running`` is where a run without a report is, ``run`` its id."""
     message = pb.Video(
         name=request.name,
         take=request.take_name,
         settings=settings(request.take),
         post_processing=post_processing(request.finish),
+        run=run if report_ is None else report_.run,
     )
     if accepted_ms:
         message.create_time.CopyFrom(_time(accepted_ms))
@@ -135,6 +154,7 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
         attempts=value.attempts,
         peak_bytes=value.peak_bytes,
         run=value.run,
+        saved_device_ms=value.saved_ms,
         cached=value.reuse is core.Reuse.VIDEO,
         prompt_tokens=value.prompt_tokens,
         negative_prompt_tokens=value.negative_prompt_tokens,

@@ -14,6 +14,7 @@ import re
 from typing import Any
 
 VIDEO_NAME = re.compile(r"videos/[0-9a-f]{64}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Stage(enum.StrEnum):
@@ -96,11 +97,14 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """``step`` of ``steps`` are done in ``stage``."""
+    """``step`` of ``steps`` are done in ``stage``. ``device_ms`` is what the run had used of the device by then, 0 where that is
+    not known; it is no part of where the run is.
+    """
 
     stage: Stage
     step: int = 0
     steps: int = 0
+    device_ms: int = dataclasses.field(default=0, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,11 +131,13 @@ class Meter:
     """What a run has used up to a point that is stored: it goes with the snapshot, and work repeated after it is nobody's.
 
     ``denoise_steps`` ran, ``lost_steps`` of denoising were repeated after a crash, ``device_ns`` is device time by stage, and
-    ``expert_ns`` that of denoising by expert.
+    ``expert_ns`` that of denoising by expert. ``reused_steps`` were another run's, ``saved_ns`` what they had taken it.
     """
 
     denoise_steps: int = 0
     lost_steps: int = 0
+    reused_steps: int = 0
+    saved_ns: int = 0
     device_ns: dict[Stage, int] = dataclasses.field(default_factory=dict)
     expert_ns: dict[Expert, int] = dataclasses.field(default_factory=dict)
 
@@ -149,7 +155,8 @@ class Report:
 
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
-    beside it counts too. ``expert_ms`` is that of denoising by expert. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
+    beside it counts too. ``expert_ms`` is that of denoising by expert. ``saved_ms`` is device time that another run had used for
+    what this one did not have to make. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
     """
 
     outcome: Outcome
@@ -165,6 +172,7 @@ class Report:
     peak_bytes: int = 0
     device_ms: dict[Stage, int] = dataclasses.field(default_factory=dict)
     expert_ms: dict[Expert, int] = dataclasses.field(default_factory=dict)
+    saved_ms: int = 0
     prompt_tokens: int = 0
     negative_prompt_tokens: int = 0
     model: str = ""

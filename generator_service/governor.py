@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from generator_service import flops, ladder
 from generator_service.admission import Admission
 from generator_service.breaker import Breaker, State
-from generator_service.core import Expert, Progress, Report, Request, Stage
+from generator_service.core import Expert, Progress, Report, Request, Stage, Take
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.geometry import Geometry
@@ -61,6 +61,7 @@ class Governor:
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
         self._peak, self._most = peak, 0
         self._dead = False
+        self._made_before = 0
         self._engines: Mapping[str, Engine] = {}
         self._geometries: Mapping[str, Geometry] = {}
         self._high = functools.cache(self._count_high)
@@ -77,7 +78,14 @@ class Governor:
         self._most = self._peak()
         self._memory = memory = Memory(measure.available(device, self._memory_bytes or host_bytes()), there)
         geometries = {tier: measure.geometry(engine.parts) for tier, engine in engines.items()}
-        self.admission = Admission(geometries, memory, self.estimator, breaker=self._breaker, clock=self._clock)
+        self.admission = Admission(
+            geometries,
+            memory,
+            self.estimator,
+            breaker=self._breaker,
+            missing=lambda take: engines[take.tier].text.missing(take),
+            clock=self._clock,
+        )
         self._geometries = geometries
         for tier, engine in engines.items() if self._measure else ():
             measure.steps(engine, geometries[tier], self.estimator)
@@ -100,6 +108,8 @@ class Governor:
         if self.admission is not None and known and self._admitting:
             # Runs that are taken up again were admitted by another process, perhaps of another device.
             self.descent.enter(request, self.admission.fit(request.take).rung or Rung.PLAIN)
+        if self.admission is not None and known:
+            self.admission.expect(request)
         return {
             "now": self._clock(),
             "priority": self._engines[request.take.tier].tier.priority if known else 0,
@@ -115,8 +125,8 @@ class Governor:
             return
         if report is not None and (spent := report.device_ms.get(Stage.ENCODE)):
             geometry = self._geometries[request.take.tier]
-            work = flops.pixels(geometry, geometry.shape(request.take))
-            self.estimator.step(request.take.tier, Stage.ENCODE, work, spent / 1000)
+            kind = flops.stages(geometry, geometry.shape(request.take))[Stage.ENCODE][0]
+            self.estimator.step(request.take.tier, Stage.ENCODE, kind, spent / 1000)
         self.admission.ended(request, report)
 
     def stuck(self) -> bool:
@@ -135,6 +145,7 @@ class Governor:
     def step(self, run: Run) -> Iterator[None]:
         """Around one step of ``run``. Raises `watchdog.StuckError` after one that took far too long."""
         self.descent.put(run)
+        self._made_before = self._texts_made(run.request.take)
         with self._watched(run, self._longest(run.request)):
             yield
         self._learn_peak(run)
@@ -167,10 +178,11 @@ class Governor:
         take = request.take
         if self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
             return
-        geometry = self._geometries[take.tier]
-        kinds = flops.stages(geometry, geometry.shape(take))[progress.stage]
-        work = kinds[0][0] if progress.step <= 1 else kinds[-1][0]
-        self.estimator.step(take.tier, progress.stage, work, seconds)
+        geometry, texts = self._geometries[take.tier], self._texts_made(take) - self._made_before
+        kinds = flops.stages(geometry, geometry.shape(take), texts)[progress.stage]
+        # One that goes on from a snapshot projects in the middle.
+        first = self._is_first(take, progress) or (texts > 0 and progress.stage is Stage.DENOISE)
+        self.estimator.step(take.tier, progress.stage, kinds[0 if first else -1], seconds)
 
     def expert(self, request: Request, progress: Progress) -> str:
         """Which expert the step after ``progress`` needs; "" where that does not matter."""
@@ -243,10 +255,21 @@ class Governor:
         geometry = self._geometries[take.tier]
         stages = flops.stages(geometry, geometry.shape(take))
         found = [
-            self.estimator.of_step(take.tier, stage, max(work for work, _ in stages[stage]))
+            self.estimator.of_step(take.tier, stage, max(stages[stage]))
             for stage in (Stage.TEXT, Stage.DENOISE, Stage.DECODE)
         ]
         return None if None in found else max(each for each in found if each is not None)
+
+    def _texts_made(self, take: Take) -> int:
+        """So far, by this tier: encoded, and projected for an expert. A step does one or the other."""
+        text = self._engines[take.tier].text
+        return text.states.counts.made + text.kvs.counts.made
+
+    def _is_first(self, take: Take, progress: Progress) -> bool:
+        """Whether the step that ended in ``progress`` was the first of its expert, or of its stage."""
+        if progress.stage is Stage.DENOISE:
+            return progress.step in (1, self._high(take.tier, take.steps) + 1)
+        return progress.step <= 1
 
     def _count_high(self, tier: str, steps: int) -> int:
         from generator_service import measure

@@ -240,7 +240,7 @@ class LocalObjects(Objects):
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""
-        for kind in ("takes", "videos", "runs", "generators", "cancels"):
+        for kind in ("takes", "videos", "ended", "runs", "generators", "cancels"):
             for file in (self._root / kind).rglob("*#*"):
                 with contextlib.suppress(OSError):
                     if STAGED.fullmatch(file.name) and _age(file) > STALE_S:

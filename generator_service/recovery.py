@@ -75,18 +75,21 @@ class Recovery:
         if record is None or self._stopped.is_set():
             return None
         request, held = record
-        run = self._runner.runs[name] = Run(request)
+        run = self._runner.runs[name] = Run(request, watched=held.claim.run)
         self._spawn(self._watch(run, held.claim.run))
         return run
 
-    async def cancel(self, name: str) -> Run | None:
-        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none.
+    async def cancel(self, name: str, wanted: str = "") -> Run | None:
+        """The run of ``name``: ours by now, or another generator's who was asked to stop it. None: there is none, or not the
+        ``wanted`` one.
 
         The wish comes first, so that a run which nobody could make may still be taken, to be ended.
         """
         held = await asyncio.to_thread(self._claims.read, name)
-        if held is not None:
+        if held is not None and wanted in ("", held.claim.run):
             await asyncio.to_thread(self._claims.ask_to_cancel, name, held.claim.run)
+        elif wanted:
+            return None
         async with self._runner.admission:
             return await self.attach(name)
 
@@ -109,7 +112,7 @@ class Recovery:
 
     async def _cancel(self, name: str, run: str) -> None:
         if await asyncio.to_thread(self._claims.is_cancelled, name, run):
-            await self._runner.cancel(name)
+            await self._runner.cancel(name, run)
 
     async def _main(self) -> None:
         while not self._stopped.is_set():
@@ -147,7 +150,7 @@ class Recovery:
             if self._claims.read(name) is None:
                 record = self._store.record(name)
                 if record is not None and record.report is None:
-                    self._claims.open(name, "")
+                    self._claims.open(name, "", record.run)
 
     async def _scan(self) -> None:
         names, alive, wishes = await asyncio.to_thread(self._look)
@@ -190,7 +193,7 @@ class Recovery:
             return
         self._runner.runs[name] = run
         if found.made.run == claim.run:
-            tally.go_on(found.made.meter, found.made.meter.denoise_steps)
+            tally.go_on(found.made.meter)
         if found.cancelled:
             run.cancelling = True
             self._runner.finisher.close(run, Outcome.CANCELLED)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from generator_service.core import Finish, Request, Take, round_frames
+from generator_service.core import RUN_ID, Finish, Request, Take, round_frames
 from generator_service.tier import Bound, Tier
 from reelgate.rpc.errors import (
     InvalidFieldError,
@@ -19,6 +19,7 @@ from reelgate.rpc.errors import (
     Violation,
 )
 
+NO_RUN = "must be 32 lower-case hex digits"
 MOST_GUIDANCE = 20.0
 MOST_FPS = 60
 MOST_MARK = 64
@@ -44,6 +45,7 @@ class Wanted:
     watermark: str = ""
     tokenizer_fingerprint: str = ""
     segments: int = 0
+    run: str = ""
 
 
 class Model(Protocol):
@@ -94,6 +96,8 @@ def _broken(wanted: Wanted) -> Iterator[tuple[str, str]]:
         yield "prompt", "is empty"
     if wanted.segments:
         yield "segments", "storyboards are not built yet"
+    if wanted.run and not RUN_ID.fullmatch(wanted.run):
+        yield "run", NO_RUN
     if bool(wanted.width) != bool(wanted.height):
         yield "settings.height" if wanted.width else "settings.width", "give both width and height, or neither"
     for field, size in (("width", wanted.width), ("height", wanted.height)):

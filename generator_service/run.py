@@ -33,21 +33,30 @@ class Tally:
     tiled: bool = False
     device_ns: Counter[Stage] = dataclasses.field(default_factory=Counter)
     expert_ns: Counter[Expert] = dataclasses.field(default_factory=Counter)
+    saved_ns: int = 0
     started_ms: int = 0
+
+    @property
+    def device_ms(self) -> int:
+        """All stages together."""
+        return sum(self.device_ns.values()) // 1_000_000
 
     def meter(self) -> Meter:
         """For a snapshot."""
         return Meter(
             denoise_steps=self.denoise_steps,
             lost_steps=self.lost_steps,
+            reused_steps=self.reused_steps,
+            saved_ns=self.saved_ns,
             device_ns=dict(self.device_ns),
             expert_ns=dict(self.expert_ns),
         )
 
-    def go_on(self, meter: Meter, index: int) -> None:
-        """This run's own work up to step ``index`` counts, once; what was done after it, and this time's text, does not."""
-        self.denoise_steps, self.resumed_steps = meter.denoise_steps, index
+    def go_on(self, meter: Meter) -> None:
+        """This run's own work up to what is stored counts, once; what was done after it, and this time's text, does not."""
+        self.denoise_steps = self.resumed_steps = meter.denoise_steps
         self.lost_steps = meter.lost_steps
+        self.reused_steps, self.saved_ns = meter.reused_steps, meter.saved_ns
         self.device_ns, self.expert_ns = Counter(meter.device_ns), Counter(meter.expert_ns)
 
 
@@ -56,12 +65,16 @@ class Run:
     None).
 
     All methods belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
-    our claim on it; None while another generator makes it, and we only pass on what the store knows. ``queued_at`` is when it was
+    our claim on it; None while another generator makes it (``watched`` is its id), and we only pass on what the store knows.
+    ``queued_at`` is when it was
     put in line, on the monotonic clock; None before, and from its first step on. ``trace`` is there where traces are kept.
     """
 
-    def __init__(self, request: Request, report: Report | None = None, held: Held | None = None) -> None:
+    def __init__(
+        self, request: Request, report: Report | None = None, held: Held | None = None, watched: str = ""
+    ) -> None:
         self.request = request
+        self._watched = watched
         self.held = held
         self.name = request.name
         self.progress = Progress(stage=Stage.QUEUED)
@@ -74,6 +87,13 @@ class Run:
         self._followers: set[asyncio.Queue[Progress | None]] = set()
         if report is not None:
             self._over.set()
+
+    @property
+    def id(self) -> str:
+        """Tells the runs of one name apart."""
+        if self.held is not None:
+            return self.held.claim.run
+        return self.report.run if self.report is not None else self._watched
 
     def advance(self, progress: Progress) -> None:
         """A step is done: tells every follower."""

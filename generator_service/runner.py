@@ -8,6 +8,7 @@ watching, nor because a process died: see recovery.py.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from generator_service.figures import Figures
 from generator_service.finisher import Finisher
 from generator_service.governor import Governor
 from generator_service.heartbeat import Heartbeat
+from generator_service.inquiry import Inquiry, Outlook
 from generator_service.keeper import Counts, Keeper
 from generator_service.lease import Clock
 from generator_service.metrics import Metrics
@@ -85,6 +87,7 @@ class Runner:
             ended=self._ended,
             died=self._died,
         )
+        self.inquiry = Inquiry(store, self._claims)
         self._door = Door(self, store, self._claims, self._stepper, self._recovery)
         self.metrics.registry.register(Figures(self))
 
@@ -117,25 +120,26 @@ class Runner:
         for run in list(self.runs.values()):
             self._end(run, None)
 
-    async def submit(self, request: Request, *, left: float | None = None) -> tuple[Run, bool]:
+    async def submit(self, request: Request, *, left: float | None = None, proposed: str = "") -> tuple[Run, bool]:
         """The run of ``request``, and whether it was under way already, here or elsewhere. A finished run when the video is
-        stored. ``left`` are the seconds until the caller's deadline.
+        stored. ``left`` are the seconds until the caller's deadline, ``proposed`` is the id that a new run shall have; a run of
+        that id that has ended is what was asked for.
 
         Raises `QueueFullError`, `StoppingError`, `StoreUnavailableError` or what `Admission.check` raises. A caller that goes
         away in the middle changes nothing.
         """
-        opening = asyncio.ensure_future(self._door.open(request, left))
+        opening = asyncio.ensure_future(self._door.open(request, left, proposed))
         # Who has gone away does not ask how it went.
         opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(opening)
 
-    async def cancel(self, name: str) -> None:
-        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none. While the
-        service stops, the wish is stored for who takes the run up. Raises `StoreUnavailableError`."""
+    async def cancel(self, name: str, wanted: str = "") -> None:
+        """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none, or not the
+        ``wanted`` one. While the service stops, the wish is stored for who takes the run up. Raises `StoreUnavailableError`."""
         run = self.runs.get(name)
         if run is None or run.held is None:
-            run = await self._recovery.cancel(name)
-        if run is None:
+            run = await self._recovery.cancel(name, wanted)
+        if run is None or wanted not in ("", run.id):
             return
         if run.held is not None:
             run.cancelling = True
@@ -153,6 +157,17 @@ class Runner:
         """Where an unfinished run is; of another generator's, as that told it last. Raises `StoreUnavailableError`."""
         run = self.runs.get(name)
         return run.progress if run is not None else await asyncio.to_thread(self._recovery.where, name)
+
+    async def outlook(self, request: Request) -> Outlook:
+        """What `submit` would make of ``request``. Raises `StoreUnavailableError`."""
+        run = self.runs.get(request.name)
+        found = await asyncio.to_thread(self.inquiry.outlook, request)
+        # Latents on their way to the store are there; a run that ended in between is in what was found.
+        denoised = found.denoised or self._keeper.latents(request.take_name) is not None
+        joined = run.id if run is not None and run.report is None else found.run
+        if run is not None and run.cancelling and joined == run.id:
+            joined = ""  # who asks now waits for its end and opens another
+        return dataclasses.replace(found, run=joined if found.stored is None else found.run, denoised=denoised)
 
     @property
     def engines(self) -> Mapping[str, Engine]:
@@ -221,6 +236,7 @@ class Runner:
         self._end(run, report)
 
     def _advanced(self, run: Run, progress: Progress) -> None:
+        progress = dataclasses.replace(progress, device_ms=run.tally.device_ms)
         self.heart.tell(run.name, progress)
         self._tell(run.advance, progress)
 

@@ -14,6 +14,8 @@ from generator_service import convert, core, rules
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
 from generator_service.door import StoppingError
+from generator_service.estimate import Estimate
+from generator_service.inquiry import AcceptingError, Known, Outlook
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import QueueFullError
@@ -21,7 +23,7 @@ from generator_service.store import Record, Store, StoreUnavailableError
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1 import generator_pb2_grpc as rpc
 from reelgate.rpc import errors, telemetry
-from reelgate.rpc.identity import current_identity
+from reelgate.rpc.identity import ROLE_GATE, current_identity
 
 if TYPE_CHECKING:
     from generator_service.engine import Engine
@@ -50,22 +52,26 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
     ) -> AsyncIterator[pb.GenerateVideoResponse]:
         wanted = convert.wanted(message, _tenant(message.tenant))
         request = await asyncio.to_thread(rules.resolve, wanted, self._ready(), self._default_tier)
-        run, attached = await self._submit(request, context.time_remaining())
+        proposed = message.run if ROLE_GATE in current_identity().roles else ""
+        run, attached = await self._submit(request, context.time_remaining(), proposed)
         telemetry.annotate(video=request.name, attached=attached)
-        yield pb.GenerateVideoResponse(accepted=self._accepted(request, attached))
+        yield pb.GenerateVideoResponse(accepted=self._accepted(run, attached))
         async for progress in run.follow():
             yield pb.GenerateVideoResponse(progress=convert.progress(progress))
         yield pb.GenerateVideoResponse(video=await self._finished(run))
 
     async def GetVideo(self, message: pb.GetVideoRequest, context: Context) -> pb.GetVideoResponse:
-        return pb.GetVideoResponse(video=await self._video(message.name, _tenant(message.tenant)))
+        return pb.GetVideoResponse(video=await self._video(message.name, _tenant(message.tenant), message.run))
 
     async def CancelVideo(self, message: pb.CancelVideoRequest, context: Context) -> pb.CancelVideoResponse:
         tenant = _tenant(message.tenant)
-        await self._record(message.name, tenant)
+        if message.run and ROLE_GATE in current_identity().roles:
+            await self._bar(message.name, message.run)
+        # Whose it is, and whether it was at all; raises where it was not.
+        await self._video(message.name, tenant, message.run)
         with _store_errors():
-            await self._runner.cancel(message.name)
-        return pb.CancelVideoResponse(video=await self._video(message.name, tenant))
+            await self._runner.cancel(message.name, message.run)
+        return pb.CancelVideoResponse(video=await self._video(message.name, tenant, message.run))
 
     async def DownloadVideo(
         self, message: pb.DownloadVideoRequest, context: Context
@@ -97,18 +103,27 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         return self._engines
 
     async def EstimateVideo(self, message: pb.EstimateVideoRequest, context: Context) -> pb.EstimateVideoResponse:
-        models, tenant = self._ready(), _tenant(message.tenant)
-        take = rules.resolve(convert.shape_wanted(message, tenant), models, self._default_tier).take
+        models, wanted = self._ready(), convert.estimate_wanted(message, _tenant(message.tenant))
+        request = await asyncio.to_thread(rules.resolve, wanted, models, self._default_tier)
         admission = self._runner.governor.admission
-        estimate = None if admission is None else admission.estimate(take)
-        if admission is None or estimate is None:
-            raise errors.GeneratorUnavailableError("the tier was not measured yet")
-        return convert.estimate(estimate, admission.fit(take))
+        if admission is None:
+            raise errors.GeneratorUnavailableError("the models are still being loaded")
+        outlook = Outlook()
+        if message.HasField("prompt"):
+            with _store_errors():
+                outlook = await self._runner.outlook(request)
+        estimate = admission.estimate(request.take, denoised=outlook.denoised)
+        if outlook.stored is not None:
+            estimate = Estimate(p50=0.0, p95=0.0)
+        answer = convert.estimate(estimate, admission.fit(request.take))
+        if message.HasField("prompt"):
+            answer.MergeFrom(convert.outlook(request, outlook))
+        return answer
 
-    async def _submit(self, request: core.Request, left: float | None) -> tuple[Run, bool]:
+    async def _submit(self, request: core.Request, left: float | None, proposed: str) -> tuple[Run, bool]:
         try:
             with _store_errors():
-                return await self._runner.submit(request, left=left)
+                return await self._runner.submit(request, left=left, proposed=proposed)
         except QueueFullError as error:
             raise errors.QueueFullError("as many requests wait as may wait", retry_after=error.retry_after) from None
         except TooLargeError as error:
@@ -123,7 +138,8 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         except StoppingError:
             raise errors.GeneratorUnavailableError("the service is going away") from None
 
-    def _accepted(self, request: core.Request, attached: bool) -> pb.VideoAccepted:
+    def _accepted(self, run: Run, attached: bool) -> pb.VideoAccepted:
+        request = run.request
         return pb.VideoAccepted(
             name=request.name,
             take=request.take_name,
@@ -131,6 +147,8 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
             post_processing=convert.post_processing(request.finish),
             warnings=rules.warnings(request.take.prompt, self._engines[request.take.tier].tier),
             attached=attached,
+            run=run.id,
+            cached=run.report is not None and run.report.reuse is core.Reuse.VIDEO,
         )
 
     async def _finished(self, run: Run) -> pb.Video:
@@ -139,7 +157,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         if report is None:
             raise errors.GeneratorUnavailableError("the service is going away; ask again")
         if report.outcome is core.Outcome.CANCELLED:
-            raise errors.VideoCancelledError("the video was cancelled", metadata={"name": run.name})
+            raise errors.VideoCancelledError("the video was cancelled", metadata={"name": run.name, "run": run.id})
         if report.failure is not None and report.failure.reason == "STORE_UNAVAILABLE":
             raise errors.StoreUnavailableError(report.failure.cause)
         if report.failure is not None:
@@ -148,27 +166,69 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
             record = await asyncio.to_thread(self._store.record, run.name)
         return convert.video(run.request, report, accepted_ms=record.accepted_ms if record else 0)
 
-    async def _video(self, name: str, tenant: str) -> pb.Video:
+    async def _video(self, name: str, tenant: str, wanted: str = "") -> pb.Video:
+        if wanted:
+            return await self._video_of_run(name, tenant, wanted)
         # A run stores its report before it leaves the active ones, so one of the two always knows how it ended.
         run = self._runner.active(name)
         record = await self._record(name, tenant)
         run = run or self._runner.active(name)
         report = run.report if run and run.report else record.report
-        running = None
+        running, current = None, record.run
         if report is None:
             with _store_errors():
                 running = await self._runner.where(name)
-        return convert.video(record.request, report, accepted_ms=record.accepted_ms, running=running)
+                current = run.id if run else current or await asyncio.to_thread(self._runner.inquiry.current, name)
+        return convert.video(record.request, report, accepted_ms=record.accepted_ms, running=running, run=current)
+
+    async def _video_of_run(self, name: str, tenant: str, wanted: str) -> pb.Video:
+        _check_run(wanted)
+        known = await self._known(name, wanted)
+        if known is None or known.record.request.take.tenant != tenant:
+            raise errors.NotFoundError.of("run", wanted) if known is None else errors.NotFoundError.of("video", name)
+        record, running = known.record, None
+        if known.report is None:
+            with _store_errors():
+                running = await self._runner.where(name)
+        return convert.video(record.request, known.report, accepted_ms=record.accepted_ms, running=running, run=wanted)
+
+    async def _known(self, name: str, run: str) -> Known | None:
+        _check_name(name)
+        try:
+            with _store_errors():
+                return await asyncio.to_thread(self._runner.inquiry.of_run, name, run)
+        except AcceptingError:
+            raise errors.GeneratorUnavailableError("the run is being accepted in this moment") from None
+
+    async def _bar(self, name: str, run: str) -> None:
+        """A run that was never accepted is not to be accepted after we have said so: somebody gives back what it would have cost.
+
+        Written first, looked at again by the caller afterwards; whoever accepts claims first, and looks here afterwards. So one of
+        the two sees the other.
+        """
+        _check_run(run)
+        if await self._known(name, run) is None:
+            with _store_errors():
+                await asyncio.to_thread(self._store.bar, name, run)
 
     async def _record(self, name: str, tenant: str) -> Record:
         """What the store knows of the tenant's own video; another's does not exist."""
-        if not core.VIDEO_NAME.fullmatch(name):
-            raise errors.InvalidFieldError.of("name", "must be videos/ and 64 hex digits")
+        _check_name(name)
         with _store_errors():
             record = await asyncio.to_thread(self._store.record, name)
         if record is None or record.request.take.tenant != tenant:
             raise errors.NotFoundError.of("video", name)
         return record
+
+
+def _check_name(name: str) -> None:
+    if not core.VIDEO_NAME.fullmatch(name):
+        raise errors.InvalidFieldError.of("name", "must be videos/ and 64 hex digits")
+
+
+def _check_run(run: str) -> None:
+    if not core.RUN_ID.fullmatch(run):
+        raise errors.InvalidFieldError.of("run", rules.NO_RUN)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
     takes/<sha256>/    request.json  snapshot.safetensors  latents.safetensors  report.json (checksum and meter of the latents)
     videos/<sha256>/   request.json  video.mp4             report.json (how the run ended, checksum of the video)
+    ended/<sha256>/    <run>.json: the reports of earlier runs of videos/<sha256>, put there when a later one is accepted
 
 Every object is written whole or not at all, and is on the disk before `put` returns. A report is written last, so what
 has a request and no report is unfinished. What does not match its report's checksum counts as absent, and is made
@@ -20,7 +21,8 @@ from typing import TypeVar
 import pydantic
 
 from generator_service import snapshot
-from generator_service.core import VIDEO_NAME, Artefact, Meter, Report, Request
+from generator_service.claims import Accepted, accepted_run
+from generator_service.core import VIDEO_NAME, Artefact, Meter, Outcome, Report, Request
 from generator_service.objects import Objects, StoreUnavailableError, open_objects
 
 __all__ = ["Final", "Record", "Store", "StoreUnavailableError", "artefact_of"]
@@ -28,15 +30,19 @@ __all__ = ["Final", "Record", "Store", "StoreUnavailableError", "artefact_of"]
 Value = TypeVar("Value")
 REQUEST = pydantic.TypeAdapter(Request)
 REPORT = pydantic.TypeAdapter(Report)
+# Of one video.
+ENDED_MOST = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What the store knows of one video. ``report`` is None while its run has not ended; ``accepted_ms`` is Unix time."""
+    """What the store knows of one video. ``report`` is None while its run has not ended; ``accepted_ms`` is Unix time; ``run`` is
+    the one that was accepted last, "" in what older versions stored."""
 
     request: Request
     report: Report | None
     accepted_ms: int
+    run: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +65,13 @@ class Made:
     meter: Meter = dataclasses.field(default_factory=Meter)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stored(Request, Accepted):
+    """A request as it is written: older versions read the request in it."""
+
+
 FINAL = pydantic.TypeAdapter(Final)
+STORED = pydantic.TypeAdapter(Stored)
 
 
 class Store:
@@ -68,12 +80,14 @@ class Store:
     def __init__(self, where: Path | str | Objects, options: Mapping[str, str] | None = None) -> None:
         self.objects = where if isinstance(where, Objects) else open_objects(where, options)
 
-    def accept(self, request: Request) -> None:
-        """Opens a run: the request is stored, and what an earlier run of the same name left as its report is gone."""
-        text = REQUEST.dump_json(request)
+    def accept(self, request: Request, run: str = "", *, last: Report | None = None) -> None:
+        """Opens a run: the request is stored with the run's id, and ``last``, which an earlier run of the same name left as its
+        report, goes to the ended ones before it is gone from here."""
         # For people who look: what is made follows from the video's own request.
-        self.objects.put(f"{request.take_name}/request.json", text, sync=False)
-        self.objects.put(f"{request.name}/request.json", text)
+        self.objects.put(f"{request.take_name}/request.json", REQUEST.dump_json(request), sync=False)
+        if last is not None and last.run:
+            self._keep(request.name, last)
+        self.objects.put(f"{request.name}/request.json", STORED.dump_json(Stored(**vars(request), run=run)))
         self.objects.delete(f"{request.name}/report.json")
 
     def record(self, name: str) -> Record | None:
@@ -83,26 +97,37 @@ class Store:
         if request is None:
             return None
         accepted = self.objects.changed_ms(f"{name}/request.json")
-        return Record(request=request, report=self._report(name), accepted_ms=accepted)
+        return Record(request=request, report=self.report(name), accepted_ms=accepted, run=accepted_run(raw or b""))
+
+    def ended(self, name: str, run: str) -> Report | None:
+        """The report of an earlier run, or of one that was barred; None when it is the last one, has not ended or never was."""
+        raw = self._get(_ended(name, run))
+        return None if raw is None else _parse(REPORT, raw)
+
+    def bar(self, name: str, run: str) -> None:
+        """No run of ``name`` is to be accepted under this id: it was cancelled before."""
+        self._keep(name, Report(outcome=Outcome.CANCELLED, run=run))
 
     def finished(self, name: str) -> Report | None:
         """The report of a finished video whose file has the right length; its bytes are looked at by `video`, and only when
         somebody wants them."""
-        report = self._report(name)
-        if report is None or report.video is None:
-            return None
-        return report if self.objects.size(f"{name}/video.mp4") == report.video.size else None
+        report = self.report(name)
+        return report if report is not None and self.stands(name, report) else None
+
+    def stands(self, name: str, report: Report) -> bool:
+        """``report`` is of a finished video whose file has the right length."""
+        return report.video is not None and self.objects.size(f"{name}/video.mp4") == report.video.size
 
     def video(self, name: str) -> tuple[Report, bytes] | None:
         """The finished video with its report; None when there is none, or when its bytes are not the ones that were
         stored: those are deleted, so that who asks for it again is not told that it is there.
         """
-        report = self._report(name)
+        report = self.report(name)
         if report is None or report.video is None:
             return None
         data = self._verified(f"{name}/video.mp4", report.video)
         # A new run may be storing another in this moment; then the report is gone, or another's.
-        if data is None and self._report(name) == report:
+        if data is None and self.report(name) == report:
             self.objects.delete(f"{name}/video.mp4")
         return None if data is None else (report, data)
 
@@ -130,6 +155,12 @@ class Store:
         self.objects.put(f"{take}/latents.safetensors", data)
         self.objects.put(f"{take}/report.json", FINAL.dump_json(final))
         self.drop_snapshot(take)
+
+    def denoised(self, take: str) -> bool:
+        """Final latents of the right length are there; whether they are good is seen by who reads them."""
+        raw = self._get(f"{take}/report.json")
+        final = None if raw is None else _parse(FINAL, raw)
+        return final is not None and self.objects.size(f"{take}/latents.safetensors") == final.size
 
     def snapshot(self, take: str) -> bytes | None:
         """As `put_snapshot` left it, good or torn: see `snapshot.unpack`."""
@@ -159,7 +190,14 @@ class Store:
             if "request.json" in files and "report.json" not in files and VIDEO_NAME.fullmatch(name):
                 yield name
 
-    def _report(self, name: str) -> Report | None:
+    def _keep(self, name: str, report: Report) -> None:
+        """Bounded: somebody may ask for what always fails, for ever."""
+        self.objects.put(_ended(name, report.run), REPORT.dump_json(report))
+        kept = self.objects.oldest_first(_ended(name, ""))
+        self.objects.delete(*kept[: max(0, len(kept) - ENDED_MOST)])
+
+    def report(self, name: str) -> Report | None:
+        """How the last run of ``name`` ended; None while it has not."""
         raw = self._get(f"{name}/report.json")
         return None if raw is None else _parse(REPORT, raw)
 
@@ -170,6 +208,10 @@ class Store:
     def _get(self, path: str) -> bytes | None:
         found = self.objects.get(path)
         return None if found is None else found.data
+
+
+def _ended(name: str, run: str) -> str:
+    return f"ended/{name.removeprefix('videos/')}/{run and run + '.json'}"
 
 
 def artefact_of(data: bytes) -> Artefact:

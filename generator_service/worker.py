@@ -142,7 +142,8 @@ class Work:
         begun = self._state.index
         yield Progress(stage=Stage.TEXT, step=1, steps=1)
         if snapshot is not None:
-            self._resume(snapshot.run, snapshot.frozen.index, snapshot)
+            # Its text was encoded again.
+            self._resume(snapshot.run, snapshot.frozen.index, snapshot, (Stage.DENOISE,))
         self._tally.lost_steps += max(0, self._tally.known_steps - begun)
         self._tally.stage = Stage.DENOISE
         # The last step of all may have been made together with others'.
@@ -154,11 +155,13 @@ class Work:
             yield Progress(stage=Stage.DENOISE, step=self._state.index, steps=self._take.steps)
         return self._state.latents
 
-    def _resume(self, run: str, index: int, made: Snapshot | Latents) -> None:
+    def _resume(self, run: str, index: int, made: Snapshot | Latents, spared: tuple[Stage, ...]) -> None:
+        """``spared``: stages that this run does not make, where another made ``made``."""
         if run == self._run:
-            self._tally.go_on(made.meter, index)
+            self._tally.go_on(made.meter)
         else:
             self._tally.reused_steps = index
+            self._tally.saved_ns = made.meter.saved_ns + sum(made.meter.device_ns.get(stage, 0) for stage in spared)
 
     def _stored(self) -> Tensor | None:
         """Final latents of the take, from the store or on their way to it."""
@@ -174,7 +177,7 @@ class Work:
             self._keeper.offer(self._name, Drop())
         if found is None:
             return None
-        self._resume(found.run, self._take.steps, found)
+        self._resume(found.run, self._take.steps, found, (Stage.TEXT, Stage.DENOISE))
         if found.run != self._run:
             self._tally.reuse = Reuse.LATENTS
         return found.tensor
@@ -222,6 +225,7 @@ class Worker:
             peak_bytes=engine.peak_bytes() if engine else 0,
             device_ms={stage: ns // 1_000_000 for stage, ns in tally.device_ns.items()},
             expert_ms={expert: ns // 1_000_000 for expert, ns in tally.expert_ns.items()},
+            saved_ms=tally.saved_ns // 1_000_000,
             prompt_tokens=engine.tokens(take.prompt) if engine else 0,
             negative_prompt_tokens=engine.tokens(take.negative_prompt) if engine else 0,
             model=engine.parts.weights if engine else "",

@@ -5,6 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from reelgate.rpc import logs
+from reelgate.rpc.errors import BudgetStoreUnavailableError
 from reelgate.rpc.server import run
 
 from .app import main
@@ -16,7 +17,7 @@ def start() -> int:
     logs.configure()
     try:
         run(main(Settings()))
-    except (ValidationError, ValueError, OSError, RuntimeError) as error:
+    except (ValidationError, ValueError, OSError, RuntimeError, BudgetStoreUnavailableError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the operator's own settings
         return 2
     return 0

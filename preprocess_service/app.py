@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reelgate.preprocess.v1.preprocess_pb2_grpc import add_PreprocessServiceServicer_to_server
+from reelgate.preprocess.v1.preprocess_pb2_grpc import (
+    add_PreprocessServiceServicer_to_server,
+    add_UsageServiceServicer_to_server,
+)
 from reelgate.rpc import telemetry
 from reelgate.rpc.config import ChannelConfig, ServerConfig
 from reelgate.rpc.exposition import exposed
 from reelgate.rpc.server import Server, settle, stop_event
 
 from . import tokens
+from .budgets import opening
+from .budgets.abnormal import Abnormal
+from .budgets.figures import BudgetFigures
 from .cache import PromptCache
 from .cache_redis import Shared
 from .estimates import Estimates
@@ -27,6 +33,8 @@ from .preparer import Preparer
 from .run import Rewriter, Similarity
 from .servicer import PreprocessServicer
 from .settings import Settings
+from .tenant_labels import TenantLabels
+from .tenants import Tenants
 from .worker import Worker
 
 LINE_THREADS = 32
@@ -50,6 +58,7 @@ class App:
     """Where ``/metrics`` is served; 0: nowhere."""
     shared: Shared | None = None
     """Redis behind the cache."""
+    budgets: opening.Budgets | None = None
 
     async def changed(self, is_open: bool) -> None:
         """The generator came or went."""
@@ -71,26 +80,38 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) -> AsyncIterator[App]:
-    """The service over ``lines``, which stay the caller's; ``worker`` is closed."""
+async def serving(
+    settings: Settings, lines: dict[str, Line], worker: Worker, books: opening.Keeping | None = None
+) -> AsyncIterator[App]:
+    """The service over ``lines``, which stay the caller's; ``worker`` is closed, as are ``books`` (None: those of the settings)."""
     channel = ChannelConfig(
         target=settings.generator, token=settings.generator_token or None, attempts=1, begins_traces=False
     )
     fingerprints = {tier: line.tokenizer.fingerprint for tier, line in lines.items()}
     generator = Generator(channel, fingerprints, probe_seconds=settings.probe_seconds)
-    metrics = Metrics()
+    metrics = Metrics(TenantLabels(settings.metrics_tenants))
+    figures = BudgetFigures(metrics.registry, metrics.tenants)
+    abnormal = Abnormal(figures.raised)
     shared = open_shared(settings, metrics)
     ttl = settings.cache_ttl_seconds
     cache = PromptCache(room=settings.cache_megabytes << 20, ttl=ttl, metrics=metrics, shared=shared)
     estimates = Estimates(generator)
-    preparer = Preparer(settings, lines, worker, cache, metrics)
+    tenants = Tenants(settings.tenants)
+    preparer = Preparer(settings, lines, worker, cache, metrics, tenants, abnormal)
+    kept = books or await opening.keeping(settings)
+    budgets = opening.opened(settings, generator, tenants.filed, kept, figures, abnormal)
     # What is not built is answered by the base class, which the stubs call abstract.
-    servicer = PreprocessServicer(preparer, generator, estimates)  # type: ignore[abstract]
+    servicer = PreprocessServicer(preparer, generator, estimates, budgets.gate if budgets else None)  # type: ignore[abstract]
     config = ServerConfig(bind=settings.address, tokens=settings.token_file, grace_s=settings.drain_seconds)
-    server = Server(config, {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)})
-    app = App(server=server, generator=generator, shared=shared)
+    services = {SERVICE: partial(add_PreprocessServiceServicer_to_server, servicer)}
+    if budgets:
+        services[opening.SERVICE] = partial(add_UsageServiceServicer_to_server, budgets.servicer)
+    server = Server(config, services)
+    app = App(server=server, generator=generator, shared=shared, budgets=budgets)
     await server.start()
     watching = asyncio.create_task(generator.watch(app.changed))
+    if budgets:
+        budgets.start()
     try:
         with exposed(settings.metrics_address, metrics.registry) as app.metrics_port:
             yield app
@@ -99,6 +120,8 @@ async def serving(settings: Settings, lines: dict[str, Line], worker: Worker) ->
         with suppress(asyncio.CancelledError):
             await watching
         await server.stop()
+        if budgets:
+            await budgets.close()
         worker.close()
         await cache.close()
         await estimates.close()

@@ -1,4 +1,4 @@
-"""``reelgate prepare``: the line in this process, or in a running service."""
+"""``reelgate prepare``: the line in this process, or in a running service. The verbs of budgets are in budgets/commands.py."""
 
 import asyncio
 import json
@@ -18,6 +18,7 @@ from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import ReelgateError
 
 from . import tokens
+from .budgets import commands as budgets
 from .convert import prepared_of
 from .core import POLICIES, Request
 from .pipeline import Line
@@ -32,6 +33,7 @@ Answer = dict[str, Any]
 def register(app: typer.Typer) -> None:
     """Add this service's verbs to the ``reelgate`` command."""
     app.command(name="prepare")(prepare)
+    budgets.register(app)
 
 
 def prepare(

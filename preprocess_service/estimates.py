@@ -40,7 +40,8 @@ class Estimates:
         known = self._known.get(key)
         if known is None or known[0] < time.monotonic():
             known = await self._look(key, settings)
-        if (found := known[1]) is not None:
+        # A tier that was not measured yet is answered without times.
+        if (found := known[1]) is not None and found.HasField("device_ms_p50"):
             cost.device_ms_p50, cost.device_ms_p95 = found.device_ms_p50, found.device_ms_p95
 
     async def _look(self, key: Key, settings: generator_pb2.VideoSettings) -> Known:

@@ -88,21 +88,26 @@ class Generator:
         finally:
             call.cancel()
 
-    async def estimate(self, request: pb.EstimateVideoRequest) -> pb.EstimateVideoResponse:
-        """What a video would take of the device. Soon or not at all: somebody waits for a prompt."""
+    async def estimate(
+        self, request: pb.EstimateVideoRequest, *, within: float = ESTIMATE_TIMEOUT
+    ) -> pb.EstimateVideoResponse:
+        """What a video would take of the device; where ``request`` has a prompt, also which video and run it would be. Soon or not
+        at all: somebody waits for a prompt."""
         with typed_errors(GeneratorUnavailableError):
-            answer: pb.EstimateVideoResponse = await self._stub.EstimateVideo(request, timeout=ESTIMATE_TIMEOUT)
+            answer: pb.EstimateVideoResponse = await self._stub.EstimateVideo(request, timeout=within)
             return answer
 
-    async def get(self, name: str, tenant: str) -> pb.Video:
-        """The state of one video."""
+    async def get(self, name: str, tenant: str, run: str = "", *, within: float | None = None) -> pb.Video:
+        """The state of one video; with ``run``, of that run of it. Raises NotFoundError for a run that was never accepted."""
+        asked = pb.GetVideoRequest(name=name, tenant=tenant, run=run)
         with typed_errors(GeneratorUnavailableError):
-            return (await self._stub.GetVideo(pb.GetVideoRequest(name=name, tenant=tenant))).video
+            return (await self._stub.GetVideo(asked, timeout=within)).video
 
-    async def cancel(self, name: str, tenant: str) -> pb.Video:
-        """Stop the run of one video."""
+    async def cancel(self, name: str, tenant: str, run: str = "", *, within: float | None = None) -> pb.Video:
+        """Stop the run of one video; with ``run``, that one and no other, and one that was not accepted yet never opens."""
+        asked = pb.CancelVideoRequest(name=name, tenant=tenant, run=run)
         with typed_errors(GeneratorUnavailableError):
-            return (await self._stub.CancelVideo(pb.CancelVideoRequest(name=name, tenant=tenant))).video
+            return (await self._stub.CancelVideo(asked, timeout=within)).video
 
     async def download(self, name: str, tenant: str, offset: int) -> AsyncGenerator[pb.DownloadVideoResponse, None]:
         """The bytes of one video from ``offset`` on."""

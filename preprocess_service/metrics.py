@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .tally import Tally
+from .tenant_labels import TenantLabels
+
 LEVELS: Final = ("raw", "line", "redis")
 REDIS_TROUBLES: Final = ("timeout", "down", "busy", "damaged", "open")
+TOKENS: Final = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+"""Bounds of OpenTelemetry's conventions for `gen_ai.client.token.usage`."""
+MODEL_CALL: Final = {
+    "gen_ai_operation_name": "generate_content",
+    "gen_ai_provider_name": "reelgate",
+    "gen_ai_token_type": "input",
+}
 
 
 class Metrics:
     """All counters of the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenants: TenantLabels | None = None) -> None:
+        """``tenants``: those with figures of their own; None: nobody has."""
         self.registry = CollectorRegistry()
+        self.tenants = tenants or TenantLabels()
         lookups = self._counter("cache_lookups", "Questions to a level of the prompt cache.", ["level", "result"])
         self.hits = {level: lookups.labels(level=level, result="hit") for level in LEVELS}
         self.misses = {level: lookups.labels(level=level, result="miss") for level in LEVELS}
         troubles = self._counter("cache_redis_troubles", "Times that Redis was left out, by cause.", ["cause"])
         self.redis_troubles = {cause: troubles.labels(cause=cause) for cause in REDIS_TROUBLES}
-        self._prompts: dict[tuple[str, str, str], int] = {}
-        self.registry.register(_Prompts(self._prompts))
+        self.tally = Tally(self.tenants)
+        self.registry.register(self.tally)
+        self._used = Histogram(
+            "gen_ai_client_token_usage",
+            "Budget tokens of prompts that were sent to be made into videos: the final prompt, and the client's negative prompt.",
+            [*MODEL_CALL, "gen_ai_request_model"],
+            buckets=TOKENS,
+            registry=self.registry,
+        )
+        self._used_of: dict[str, Histogram] = {}
         self.uncacheable = self._counter("cache_uncacheable", "Results that were not kept because a stage had failed.")
 
-    def prepared(self, tenant: str, rung: str, verdict: str) -> None:
-        """One prompt is answered, from a cache or not: a hit replays its verdict and counts."""
-        key = (tenant, rung, verdict)
-        self._prompts[key] = self._prompts.get(key, 0) + 1
-
-    def rejected(self, tenant: str) -> None:
-        """Screening refused a prompt."""
-        self.prepared(tenant, "", "rejected")
+    def sent(self, tier: str, tokens: int) -> None:
+        """A prompt goes on to the generator. A dry run is no use of the model."""
+        bound = self._used_of.get(tier)
+        if bound is None:
+            bound = self._used_of[tier] = self._used.labels(**MODEL_CALL, gen_ai_request_model=tier)
+        bound.observe(tokens)
 
     def read(self, name: str, help_: str, levels: Callable[[], Mapping[str, float]], *, counts: bool) -> None:
         """A figure that its owner keeps anyway: ``levels`` (level -> figure) is asked at every scrape."""
@@ -43,36 +60,6 @@ class Metrics:
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(_full(name), help_, labels or [], registry=self.registry)
-
-
-class _Prompts(Collector):
-    """Counted in a dictionary by the event loop's thread, a fifth of the cost of two counters, and summed at a scrape. Tenants are
-    known callers, so they are few."""
-
-    def __init__(self, counts: dict[tuple[str, str, str], int]) -> None:
-        self._counts = counts
-
-    def collect(self) -> Iterator[Metric]:
-        prompts = CounterMetricFamily(
-            _full("prompts"),
-            "Prompts prepared, by what shortened them last; cut: head and tail, the last resort.",
-            labels=["rung"],
-        )
-        screened = CounterMetricFamily(
-            _full("screened"), "Prompts screened, by tenant and verdict.", labels=["tenant", "verdict"]
-        )
-        rungs: Counts[str] = Counts()
-        verdicts: Counts[tuple[str, str]] = Counts()
-        for (tenant, rung, verdict), count in dict(self._counts).items():
-            verdicts[tenant, verdict] += count
-            if rung:
-                rungs[rung] += count
-        for rung, count in rungs.items():
-            prompts.add_metric([rung], count)
-        for labels, count in verdicts.items():
-            screened.add_metric(list(labels), count)
-        yield prompts
-        yield screened
 
 
 class _Read(Collector):

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import InvalidFieldError, NotFoundError, PromptRejectedError, Violation
 
+from .budgets.abnormal import Abnormal
+from .budgets.books import clock
 from .cache import PromptCache, cacheable, line_key, raw_key
-from .convert import COMPRESSORS, VERDICTS, prepared_of, request_of
+from .convert import prepared_of, request_of
 from .core import Request
 from .lexicons import Lexicon
 from .metrics import Metrics
 from .pipeline import Line
+from .screen import LIMITS
 from .settings import Settings
 from .tenants import Tenants
 from .worker import Worker
 
 Answer = TypeVar("Answer", pb.PreparedPrompt, pb.PreparePromptResponse)
-RUNGS = {number: {"head_tail": "cut"}.get(name, name) for name, number in COMPRESSORS.items()}
-SCREENED = {number: name for name, number in VERDICTS.items()} | {pb.SCREENING_VERDICT_UNSPECIFIED: "none"}
 
 
 class Preparer:
     """What PreparePrompt and GenerateVideo share."""
 
     def __init__(
-        self, settings: Settings, lines: Mapping[str, Line], worker: Worker, cache: PromptCache, metrics: Metrics
+        self,
+        settings: Settings,
+        lines: Mapping[str, Line],
+        worker: Worker,
+        cache: PromptCache,
+        metrics: Metrics,
+        tenants: Tenants | None = None,
+        abnormal: Abnormal | None = None,
     ) -> None:
         self._settings, self._metrics = settings, metrics
         self._lines = dict(lines)
         self._worker = worker
         self._cache = cache
-        self._tenants = Tenants(settings.tenants)
+        self._tenants = tenants or Tenants(settings.tenants)
+        self._abnormal = abnormal or Abnormal()
 
     async def prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         """The prompt with its receipt, which names the tier (the default one where ``tier`` is empty) and the cache's part.
@@ -45,24 +53,30 @@ class Preparer:
         """
         try:
             made = await self._prepare(message, tier=tier, tenant=tenant, into=into)
-        except PromptRejectedError:
-            self._metrics.rejected(tenant)
+        except PromptRejectedError as error:
+            self._metrics.tally.rejected(tenant, LIMITS.keys() & error.metadata.keys())
+            self._abnormal.prompt(tenant, tokens=None, score=1.0, at_ms=clock())
             raise
         receipt = made.receipt
-        self._metrics.prepared(tenant, RUNGS[receipt.compressor], SCREENED[receipt.screening.verdict])
+        if into is pb.PreparedPrompt:
+            self._metrics.sent(receipt.tier, receipt.tokens_after + receipt.negative_tokens)
+        signals = self._abnormal.prompt(
+            tenant, tokens=receipt.tokens_before, score=receipt.screening.score, at_ms=clock()
+        )
+        if signals:
+            receipt.warnings.extend(f"abnormal:{signal}" for signal in signals)
         return made
 
     async def _prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
             raise NotFoundError.of("tier", tier)
-        configured = self._tenants.fresh(tenant)
-        if configured is None:
-            configured = await asyncio.to_thread(self._tenants.of, tenant)
+        configured = await self._tenants.now(tenant)
         versions = (*self._lines[tier].versions, configured.version)
         raw = message.SerializeToString(deterministic=True)
         key = raw_key(tenant=tenant, tier=tier, versions=versions, message=raw)
         if (known := self._cache.raw(key)) is not None:
+            self._metrics.tally.again(tenant, known)
             return into.FromString(known)
         settings = self._settings
         request = request_of(
@@ -78,6 +92,7 @@ class Preparer:
             raise _in_message(error) from error
         if keep:
             self._cache.keep_raw(key, keep)
+        self._metrics.tally.first(tenant, made.receipt)
         return into(prompt=made.prompt, negative_prompt=made.negative_prompt, receipt=made.receipt, cost=made.cost)
 
     async def _make(

@@ -12,6 +12,7 @@ from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceServicer
 from reelgate.rpc import telemetry
 from reelgate.rpc.identity import current_identity
 
+from .budgets.gate import Gate
 from .estimates import Estimates
 from .generator import Generator
 from .preparer import Answer, Preparer
@@ -27,7 +28,11 @@ Context = Any
 class PreprocessServicer(PreprocessServiceServicer):
     """PreparePrompt, GenerateVideo and the forwarded calls. The others are not built: the base answers UNIMPLEMENTED."""
 
-    def __init__(self, preparer: Preparer, generator: Generator, estimates: Estimates) -> None:
+    def __init__(
+        self, preparer: Preparer, generator: Generator, estimates: Estimates, gate: Gate | None = None
+    ) -> None:
+        """Without a ``gate`` no budgets are kept."""
+        self._gate = gate
         self._preparer = preparer
         self._generator = generator
         self._estimates = estimates
@@ -37,6 +42,10 @@ class PreprocessServicer(PreprocessServiceServicer):
         tenant = current_identity().tenant
         answer = await self._prepare(request.input, request.settings.tier, into=pb.PreparePromptResponse)
         await self._estimates.complete(answer.cost, request.settings, answer.receipt.tier, tenant)
+        if self._gate is not None:
+            if request.check_budget:
+                answer.budget.CopyFrom(await self._gate.verdict(_forward(request, answer), answer))
+            self._gate.price(answer.cost, answer.receipt.tier)
         return answer
 
     async def GenerateVideo(
@@ -46,8 +55,14 @@ class PreprocessServicer(PreprocessServiceServicer):
         check_request_id(request.request_id)
         made = await self._prepare(request.input, request.settings.tier, into=pb.PreparedPrompt)
         self._generator.admit(made.receipt.tier)
+        forward = _forward(request, made, request.post_processing)
+        if self._gate is not None:
+            async with aclosing(self._gate.generate(forward, made, request.request_id)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
         yield pb.GenerateVideoResponse(prepared=made)
-        async with aclosing(self._generator.generate(self._forward(request, made))) as events:
+        async with aclosing(self._generator.generate(forward)) as events:
             async for event in events:
                 if kind := event.WhichOneof("event"):
                     yield pb.GenerateVideoResponse(**{kind: getattr(event, kind)})
@@ -73,18 +88,23 @@ class PreprocessServicer(PreprocessServiceServicer):
                 _tell(span, made.receipt)
             return made
 
-    def _forward(self, request: pb.GenerateVideoRequest, made: pb.PreparedPrompt) -> generator_pb2.GenerateVideoRequest:
-        settings = generator_pb2.VideoSettings()
-        settings.CopyFrom(request.settings)
-        settings.tier = made.receipt.tier
-        return generator_pb2.GenerateVideoRequest(
-            prompt=made.prompt,
-            negative_prompt=made.negative_prompt if request.input.HasField("negative_prompt") else None,
-            settings=settings,
-            post_processing=request.post_processing,
-            tokenizer_fingerprint=made.receipt.tokenizer_fingerprint,
-            tenant=current_identity().tenant,
-        )
+
+def _forward(
+    request: pb.GenerateVideoRequest | pb.PreparePromptRequest,
+    made: pb.PreparedPrompt | pb.PreparePromptResponse,
+    post_processing: generator_pb2.PostProcessing | None = None,
+) -> generator_pb2.GenerateVideoRequest:
+    settings = generator_pb2.VideoSettings()
+    settings.CopyFrom(request.settings)
+    settings.tier = made.receipt.tier
+    return generator_pb2.GenerateVideoRequest(
+        prompt=made.prompt,
+        negative_prompt=made.negative_prompt if request.input.HasField("negative_prompt") else None,
+        settings=settings,
+        post_processing=post_processing,
+        tokenizer_fingerprint=made.receipt.tokenizer_fingerprint,
+        tenant=current_identity().tenant,
+    )
 
 
 def _tell(span: Span, receipt: pb.Receipt) -> None:

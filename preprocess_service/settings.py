@@ -1,10 +1,13 @@
 """Settings of the service, from the environment (``REELGATE_PREPROCESS_*``), validated when made, never changed."""
 
+import os
+import re
+import secrets
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reelgate.rpc.telemetry import Traces
@@ -18,6 +21,14 @@ def embedded_tokenizer() -> Path:
 def embedded_bart() -> Path:
     """The small BART that lies in the package; see its README.md."""
     return Path(str(files("preprocess_service"))) / "models" / "bart"
+
+
+def data_folder() -> Path:
+    """Where a user's data lies by the XDG rules."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "reelgate"
+
+
+LEDGERS = re.compile(r"off|memory|sqlite:///.+|postgresql://.+")
 
 
 class Settings(BaseSettings):
@@ -62,12 +73,41 @@ class Settings(BaseSettings):
     """``redis://host:port/0`` (also ``rediss://``, ``unix://``): frequent prompts shared by all processes; empty: each its own."""
     cache_redis_timeout_ms: Annotated[float, Field(gt=0)] = 5.0
     """A slower answer counts as none: the line itself takes about as long."""
+    ledger: str = Field(default_factory=lambda: f"sqlite:///{data_folder() / 'ledger.db'}")
+    """Where budgets and the bill are kept: ``sqlite:///file``, ``postgresql://user:password@host/database`` (for several replicas),
+    ``memory`` (gone with the process) or ``off`` (nothing is counted, nothing refused)."""
+    prices: Path | None = None
+    """Price table (budgets/prices.py; deploy/prices.example.yaml is one), read again when it changes; without one nothing costs money."""
+    events: str = ""
+    """Where each hold that ends is told as a CloudEvent: ``https://host/path``, ``http://host/path`` or ``file:///path``; empty: nowhere.
+    What ended while it was empty is not told later."""
+    events_secret: SecretStr = SecretStr("")
+    """Signs what goes to a webhook (Standard Webhooks, HMAC-SHA256); what begins with ``whsec_`` is base64."""
+    events_source: Annotated[str, Field(min_length=1, max_length=256)] = "/reelgate"
+    """CloudEvents' ``source`` of this deployment."""
+    events_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    events_tries: Annotated[int, Field(ge=1)] = 20
+    """After so many (about an hour) an event is given up; it stays in the table ``outbox``."""
+    events_seconds: Annotated[float, Field(ge=0.01)] = 2.0
+    """Pause between looks for events to tell."""
+    ledger_timeout_ms: Annotated[float, Field(gt=0)] = 2000.0
+    """A ledger that does not answer within this counts as down: requests are refused with BUDGET_STORE_UNAVAILABLE."""
+    hold_grace_seconds: Annotated[float, Field(ge=0.1)] = 60.0
+    """How long a hold is kept although the generator knows no run for it. A request must be taken up within half of it."""
+    reconcile_seconds: Annotated[float, Field(ge=0.01)] = 5.0
+    """Pause between looks for holds that nobody looks after; another replica's are taken over after three of these."""
+    unknown_device_ms: Annotated[int, Field(ge=0)] | None = None
+    """Held of device time where a tier was not measured yet. Unset: a budget that limits device time refuses until it was."""
+    replica: Annotated[str, Field(min_length=1, max_length=64)] = Field(default_factory=lambda: secrets.token_hex(8))
+    """Name under which this process looks after holds; no two that run at once have the same."""
     traces: str = ""
     """A collector's URL for OTLP over HTTP, e.g. ``http://127.0.0.1:4318/v1/traces``; empty: no traces. Needs the extra ``otel``."""
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the traces that is kept; a caller's own trace is kept where the caller keeps it."""
     metrics_address: str = ""
     """``host:port`` of ``/metrics`` for Prometheus, e.g. ``127.0.0.1:9464``; empty: not served."""
+    metrics_tenants: str = ""
+    """Tenants with figures of their own, separated by commas; ``*``: everybody (the first thousand). All others are ``other``."""
     worker_queue: Annotated[int, Field(ge=1)] = 64
     """Long prompts (and all, with BART) that may be in the worker's hands before callers are told to come back."""
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0
@@ -78,6 +118,13 @@ class Settings(BaseSettings):
     @classmethod
     def _named(cls, value: str) -> str:
         return str(embedded_bart()) if value == "embedded" else value
+
+    @field_validator("ledger")
+    @classmethod
+    def _kept(cls, value: str) -> str:
+        if not LEDGERS.fullmatch(value):
+            raise ValueError("is sqlite:///file, postgresql://..., memory or off")
+        return value
 
     def tracing(self) -> Traces:
         """Where traces go."""

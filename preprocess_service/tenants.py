@@ -6,6 +6,7 @@
 <folder>/tenants/<tenant>.keywords.txt    more terms for one tenant
 
 screening: reject                  observe, flag or reject, instead of the service's own setting
+budget: {...}                      what may be spent (budgets/filed.py)
 templates:
   product:
     version: "3"
@@ -16,6 +17,7 @@ templates:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reelgate.rpc.errors import NotFoundError
 
+from .budgets.core import Budget, Filed
+from .budgets.filed import BudgetSection
 from .core import Template
 from .lexicons import Lexicon, terms_of
 
@@ -49,6 +53,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     templates: dict[str, _Template] = {}
     screening: Literal["", "observe", "flag", "reject"] = ""
+    budget: BudgetSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +64,7 @@ class Tenant:
     version: str
     lexicon: Lexicon = field(default_factory=Lexicon)
     screening: str = ""
+    filed: Filed = field(default_factory=Filed)
 
     def template(self, name: str) -> Template:
         """Raises ``NotFoundError``."""
@@ -94,6 +100,15 @@ class Tenants:
             return self._built_in
         known = self._known.get(tenant)
         return known[1] if known and known[0] == self._signature(tenant) else None
+
+    async def now(self, tenant: str) -> Tenant:
+        """`fresh`, or `of` beside the event loop."""
+        configured = self.fresh(tenant)
+        return configured if configured is not None else await asyncio.to_thread(self.of, tenant)
+
+    async def filed(self, tenant: str) -> Filed:
+        """The budgets that are set for ``tenant``."""
+        return (await self.now(tenant)).filed
 
     def of(self, tenant: str) -> Tenant:
         """The configuration of ``tenant``; the built-in one where there is no folder. May read files and build a lexicon, which for
@@ -135,6 +150,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _load(paths: tuple[Path, ...]) -> Tenant:
     """The tenant that ``paths`` (each a YAML file, with its keywords beside it) describe. Raises ``ValueError``, ``OSError``."""
     templates, digest, screening, terms = dict(BUILT_IN), hashlib.sha256(), "", dict[str, None]()
+    budgets: list[Budget | None] = []
     for path in paths:
         raw, file = _read(path)
         words = _keywords(path)
@@ -142,11 +158,18 @@ def _load(paths: tuple[Path, ...]) -> Tenant:
             digest.update(len(part).to_bytes(8, "little") + part)
         templates |= {name: _template(name, given) for name, given in file.templates.items()}
         screening = file.screening or screening
+        budgets.append(file.budget.budget() if file.budget else None)
         try:
             terms |= dict.fromkeys(terms_of(words))
         except ValueError as error:
             raise ValueError(f"{_beside(path).name}: {error}") from error
-    return Tenant(templates=templates, version=digest.hexdigest(), lexicon=Lexicon(terms), screening=screening)
+    return Tenant(
+        templates=templates,
+        version=digest.hexdigest(),
+        lexicon=Lexicon(terms),
+        screening=screening,
+        filed=Filed(default=budgets[0], own=budgets[1] if len(budgets) > 1 else None),
+    )
 
 
 def _beside(path: Path) -> Path:

@@ -8,20 +8,28 @@
 `Client` is the same for asyncio. Errors are in `reelgate.rpc.errors`, values in `reelgate.values`.
 """
 
+from reelgate.budgets import Bill, Budget, Limit, Raise, Standing, UsageRow, Verdict
 from reelgate.client import Client
 from reelgate.sync import SyncClient
 from reelgate.values import Accepted, Event, Fields, PostProcessing, Prepared, Progress, Receipt, Settings, Video
 
 __all__ = [
     "Accepted",
+    "Bill",
+    "Budget",
     "Client",
     "Event",
     "Fields",
+    "Limit",
     "PostProcessing",
     "Prepared",
     "Progress",
+    "Raise",
     "Receipt",
     "Settings",
+    "Standing",
     "SyncClient",
+    "UsageRow",
+    "Verdict",
     "Video",
 ]

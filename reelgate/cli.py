@@ -9,14 +9,14 @@ from importlib.metadata import entry_points
 
 import typer
 
-from reelgate import cli_demo, cli_generate, cli_up, cli_video
+from reelgate import cli_budget, cli_demo, cli_generate, cli_up, cli_usage, cli_video
 from reelgate import cli_show as show
 from reelgate.rpc import telemetry
 from reelgate.rpc.errors import ReelgateError
 
 GROUP = "reelgate.commands"
 # Verbs that a service brings, and what to install where it is not there.
-BROUGHT = {"prepare": "preprocess", "tiers": "generator"}
+BROUGHT = {"prepare": "preprocess", "ledger": "preprocess", "tiers": "generator"}
 
 
 def build() -> typer.Typer:
@@ -28,7 +28,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for module in (cli_demo, cli_up, cli_generate, cli_video):
+    for module in (cli_demo, cli_up, cli_generate, cli_video, cli_budget, cli_usage):
         module.register(app)
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         try:

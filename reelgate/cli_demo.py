@@ -58,7 +58,8 @@ async def _make(output: Path) -> None:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="reelgate-demo-") as folder, (output.parent / "demo.log").open("wb") as log:
         show.line("starting preprocess_service and generator_service on the embedded model", to=show.errors)
-        async with Services(store=Path(folder) / "store", log=log) as services:
+        store, ledger = Path(folder) / "store", Path(folder) / "ledger.db"
+        async with Services(store=store, log=log, ledger=ledger) as services:
             show.line(f"ready after {time.monotonic() - begun:.1f} s", to=show.errors)
             show.line(f"as it came: {escape(PROMPT)}")
             job = Job(prompt=PROMPT, output=output, server=services.address, quiet=False, options={"policy": "economy"})

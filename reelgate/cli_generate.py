@@ -150,6 +150,7 @@ class Job:
     def _show(self, video: v.Video) -> v.Video:
         if not self._quiet:
             show.cost(self._cost_tokens, video)
+            show.bill(video)
             show.line(f"name: {video.name}")
             show.line(f"video: {escape(str(self._output))}")
         return video

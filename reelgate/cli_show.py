@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from reelgate import values as v
+from reelgate.budgets import Money, Verdict
 from reelgate.rpc.errors import ReelgateError
 
 out = Console(emoji=False)
@@ -22,6 +25,20 @@ errors = Console(stderr=True, emoji=False)
 def line(text: str, *, to: Console = out) -> None:
     """Markup as one line, never folded: people copy it and programs read it."""
     to.print(text, highlight=False, soft_wrap=True)
+
+
+def table(*columns: tuple[str, Literal["left", "right"]]) -> Table:
+    """An empty table of figures, for `print_table`."""
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name, side in columns:
+        made.add_column(name, justify=side, no_wrap=True)
+    return made
+
+
+def print_table(made: Table) -> None:
+    """As wide as its figures need, also where that is more than the screen or the pipe says: none is cut short."""
+    wide = Measurement.get(out, out.options.update(max_width=10_000), made).maximum
+    Console(file=out.file, width=max(wide, out.width), emoji=False).print(made)
 
 
 def note(text: str) -> None:
@@ -39,8 +56,11 @@ def failure(what: str, why: str, next_step: str = "", request_id: str = "") -> N
 
 
 def refusal(error: ReelgateError) -> None:
-    """A typed error, with its reason."""
+    """A typed error, with its reason; of a budget, every limit that is in the way."""
     failure(error.reason, error.message, error.next_step, error.request_id)
+    if error.quota and len(error.violations) > 1:
+        for violation in error.violations:
+            line(f"  {escape(violation.subject)}: {escape(violation.description)}", to=errors)
 
 
 class Bar:
@@ -106,6 +126,8 @@ def prepared(value: v.Prepared) -> None:
         line(f"  lost {escape(reason)}")
     for warning in receipt.warnings:
         note(warning)
+    if value.budget:
+        verdict(value.budget)
 
 
 def cost(tokens: int, video: v.Video) -> None:
@@ -120,6 +142,28 @@ def cost(tokens: int, video: v.Video) -> None:
     if report.steps_resumed:
         reused += f" ({report.steps_resumed} of them before a restart)"
     line(f"cost: {tokens} tokens; {report.device_ms} device ms ({stages}){reused}")
+
+
+def bill(video: v.Video) -> None:
+    """What was charged, where budgets are kept."""
+    charged = video.bill
+    if charged is None:
+        return
+    paid = f"{money(charged.price)}; " if charged.price else ""
+    over = f", {charged.overrun_device_ms} ms more on the house" if charged.overrun_device_ms else ""
+    line(f"bill: {paid}{charged.tokens} tokens, {charged.device_ms} device ms ({charged.cause}){over}")
+
+
+def money(value: Money) -> str:
+    """All six decimals: a prompt costs less than a cent."""
+    sign, micros = "-" if value.micros < 0 else "", abs(value.micros)
+    return f"{sign}{micros // 1_000_000}.{micros % 1_000_000:06d} {value.currency}"
+
+
+def verdict(value: Verdict) -> None:
+    """What the budget said, where it said something that a user should know."""
+    for warning in value.warnings:
+        note(f"budget: {warning}")
 
 
 def video(value: v.Video) -> None:

@@ -22,17 +22,20 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="preprocess_service; 0 takes a free one.")] = 50050,
     generator_port: Annotated[int, typer.Option(min=0, max=65535, help="generator_service.")] = 50051,
     data: Annotated[Path | None, typer.Option(help="Folder of takes and videos; default: your data folder.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="SQLite file of budgets and bills; default: ledger.db in your data folder.")
+    ] = None,
 ) -> None:
     """Run both services until ctrl-C. Settings come from REELGATE_PREPROCESS_* and REELGATE_GENERATOR_*."""
-    raise typer.Exit(asyncio.run(_up(port, generator_port, data)))
+    raise typer.Exit(asyncio.run(_up(port, generator_port, data, ledger)))
 
 
-async def _up(port: int, generator_port: int, data: Path | None) -> int:
+async def _up(port: int, generator_port: int, data: Path | None, ledger: Path | None) -> int:
     stopped = stop_event()
     show.line("starting both services; clients can call once this says ready", to=show.errors)
     asking = asyncio.create_task(stopped.wait())
     starting = asyncio.create_task(
-        Services(store=data, log=None, port=port, generator_port=generator_port).__aenter__()
+        Services(store=data, log=None, port=port, generator_port=generator_port, ledger=ledger).__aenter__()
     )
     await asyncio.wait({asking, starting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():

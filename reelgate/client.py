@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from reelgate import convert
 from reelgate import values as v
+from reelgate.client_budgets import BudgetCalls
+from reelgate.client_budgets import UnreachableError as UnreachableError
 from reelgate.generator.v1 import generator_pb2 as gpb
+from reelgate.landing import landing, target_of
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1 import preprocess_pb2_grpc as rpc
 from reelgate.rpc.channel import connect
@@ -28,13 +28,7 @@ SHORT_CALL_SECONDS = 30.0
 DOWNLOAD_ATTEMPTS = 3
 
 
-class UnreachableError(UnavailableError):
-    """Nobody answers at the address, or the connection broke."""
-
-    next_step = "See whether the service runs (`reelgate health HOST:PORT`); `reelgate up` starts it on this machine."
-
-
-class Client:
+class Client(BudgetCalls):
     """One connection to Reelgate; make it inside a running event loop and close it, or use ``async with``.
 
         async with Client() as reelgate:
@@ -47,6 +41,7 @@ class Client:
     def __init__(self, address: str = DEFAULT_ADDRESS, *, token: str | None = None, tls: bool = False) -> None:
         self._channel = connect(ChannelConfig(target=address, token=token, tls=tls))
         self._stub = rpc.PreprocessServiceStub(self._channel)
+        self._usage = rpc.UsageServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,9 +66,14 @@ class Client:
         strict: bool = False,
         ratio: float | None = None,
         tier: str = "",
+        settings: v.Settings | None = None,
+        check_budget: bool = False,
         timeout: float | None = SHORT_CALL_SECONDS,
     ) -> v.Prepared:
-        """The dry run: the final prompt and its receipt; nothing is queued or spent. ``timeout`` in seconds."""
+        """The dry run: the final prompt, its receipt and what it would cost; nothing is queued or spent. ``timeout`` in seconds.
+
+        ``settings`` (whose tier may stand in ``tier`` alone) matter for the cost. ``check_budget``: also what the budget would say.
+        """
         request = convert.message(
             pb.PreparePromptRequest,
             input=convert.prompt_input(
@@ -85,7 +85,8 @@ class Client:
                 strict=strict,
                 ratio=ratio,
             ),
-            settings=convert.settings_message(v.Settings(tier=tier)),
+            settings=convert.settings_message(settings or v.Settings(tier=tier)),
+            check_budget=check_budget,
         )
         with typed_errors(UnreachableError):
             return convert.prepared(await self._stub.PreparePrompt(request, timeout=timeout))
@@ -105,7 +106,9 @@ class Client:
         request_id: str = "",
         timeout: float | None = None,
     ) -> AsyncGenerator[v.Event, None]:
-        """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video`.
+        """Start or attach, and yield events: `Prepared`, `Accepted`, `Progress`…, and last the finished `Video` with its bill.
+
+        ``request_id`` is your own id of this request: however often it is sent again with that, it is charged once.
 
         Leaving the iterator does not stop the run: the same request attaches to it again. Equal requests are one video.
         """
@@ -148,13 +151,14 @@ class Client:
         ratio: float | None = None,
         settings: v.Settings | None = None,
         post_processing: v.PostProcessing | None = None,
+        request_id: str = "",
         timeout: float | None = None,
     ) -> v.Video:
         """Generate, download and verify; ``on_event`` sees every event. Returns the finished video.
 
         Raises ``OSError`` at once where ``path`` can be no file: a video that took minutes is not made for nothing.
         """
-        target, done = _target(path), None
+        target, done = target_of(path), None
         run = self.generate(
             prompt,
             policy=policy,
@@ -162,8 +166,10 @@ class Client:
             negative_prompt=negative_prompt,
             template=template,
             strict=strict,
+            ratio=ratio,
             settings=settings,
             post_processing=post_processing,
+            request_id=request_id,
             timeout=timeout,
         )
         async with aclosing(run) as events:
@@ -195,20 +201,12 @@ class Client:
 
         A connection that breaks is taken up again where it broke. Raises ``OSError`` where the file cannot be written.
         """
-        target = _target(path)
+        target = target_of(path)
         wanted = (await self.get(name)).sha256
-        descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                found = await self._fetch(name, out.write)
+        with landing(target) as out:
+            found = await self._fetch(name, out.write)
             if found != wanted:
                 raise InternalError(f"{name} arrived damaged: sha256 {found}, not {wanted}")
-            Path(partial).chmod(0o644)
-            Path(partial).replace(target)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(partial).unlink()
-            raise
         return target
 
     async def _fetch(self, name: str, write: Callable[[bytes], object]) -> str:
@@ -226,13 +224,3 @@ class Client:
                 if attempt == DOWNLOAD_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
-
-
-def _target(path: str | Path) -> Path:
-    """``path``, where a file can be."""
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(target.parent))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "This is a folder, not a file", str(target))
-    return target

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import replace
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
+from reelgate import convert_budgets
 from reelgate import values as v
 from reelgate.generator.v1 import generator_pb2 as gpb
+from reelgate.holding import holds
+from reelgate.holding import message as message
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
-from reelgate.rpc.errors import InvalidFieldError
-
-M = TypeVar("M", bound=Message)
 
 
-@contextmanager
-def _holds() -> Iterator[None]:
-    """What no message can hold is a broken field here as it is at the service: half a surrogate pair, a number over its type."""
-    try:
-        yield
-    except UnicodeEncodeError:
-        raise InvalidFieldError.of("request", "has text that is not valid Unicode (or was not UTF-8)") from None
-    except (ValueError, OverflowError) as error:
-        raise InvalidFieldError.of("request", f"has a number that no field holds: {error}") from None
-
-
-@_holds()
-def message(kind: type[M], **fields: Any) -> M:
-    """A message of ``kind``. Raises ``InvalidFieldError`` for values that it cannot hold."""
-    return kind(**fields)
-
-
-@_holds()
+@holds()
 def prompt_input(
     prompt: str | v.Fields,
     *,
@@ -64,7 +44,7 @@ def prompt_input(
     return message
 
 
-@_holds()
+@holds()
 def settings_message(s: v.Settings) -> gpb.VideoSettings:
     message = gpb.VideoSettings(
         tier=s.tier,
@@ -103,6 +83,8 @@ def prepared(m: pb.PreparedPrompt | pb.PreparePromptResponse) -> v.Prepared:
         cost_tokens=m.cost.tokens,
         device_ms_p50=m.cost.device_ms_p50 if m.cost.HasField("device_ms_p50") else None,
         device_ms_p95=m.cost.device_ms_p95 if m.cost.HasField("device_ms_p95") else None,
+        price=convert_budgets.money(m.cost.price) if m.cost.HasField("price") else None,
+        budget=convert_budgets.verdict(m.budget) if m.HasField("budget") else None,
     )
 
 
@@ -163,6 +145,8 @@ def accepted(m: gpb.VideoAccepted) -> v.Accepted:
         post_processing=finish(m.post_processing),
         warnings=tuple(m.warnings),
         attached=m.attached,
+        run=m.run,
+        cached=m.cached,
     )
 
 
@@ -172,7 +156,8 @@ def finish(m: gpb.PostProcessing) -> v.PostProcessing:
 
 def progress(m: gpb.Progress) -> v.Progress:
     stage = gpb.Stage.Name(m.stage).removeprefix("STAGE_").lower()
-    return v.Progress(stage=v.Stage(stage) if stage != "unspecified" else v.Stage.QUEUED, step=m.step, steps=m.steps)
+    known = v.Stage(stage) if stage != "unspecified" else v.Stage.QUEUED
+    return v.Progress(stage=known, step=m.step, steps=m.steps, device_ms=m.device_ms)
 
 
 def video(m: gpb.Video) -> v.Video:
@@ -186,6 +171,7 @@ def video(m: gpb.Video) -> v.Video:
         sha256=m.sha256,
         report=report(m.report) if m.HasField("report") else None,
         progress=progress(m.progress) if m.HasField("progress") else None,
+        run=m.run,
     )
 
 
@@ -210,6 +196,8 @@ def report(m: gpb.Report) -> v.Report:
         steps_lost=m.steps_lost,
         attempts=m.attempts,
         restarted=m.restarted,
+        run=m.run,
+        saved_device_ms=m.saved_device_ms,
     )
 
 
@@ -222,4 +210,7 @@ def event(m: pb.GenerateVideoResponse) -> v.Event | None:
         return accepted(m.accepted)
     if kind == "progress":
         return progress(m.progress)
-    return video(m.video) if kind == "video" else None
+    if kind == "video":
+        done = video(m.video)
+        return replace(done, bill=convert_budgets.bill(m.bill)) if m.HasField("bill") else done
+    return None

@@ -111,8 +111,18 @@ class Service:
 class Services:
     """generator_service and preprocess_service, started together and stopped together."""
 
-    def __init__(self, *, store: Path | None, log: IO[bytes] | None, port: int = 0, generator_port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        store: Path | None,
+        log: IO[bytes] | None,
+        port: int = 0,
+        generator_port: int = 0,
+        ledger: Path | None = None,
+    ) -> None:
+        """``ledger``: file of the books; None: as the environment says, else in the user's data folder."""
         self._store, self._log, self._port, self._generator_port = store, log, port, generator_port
+        self._ledger = ledger
         self.generator: Service | None = None
         self.preprocess: Service | None = None
 
@@ -123,14 +133,13 @@ class Services:
         self.generator = Service("generator_service", environment, self._log)
         try:
             await self.generator.start()
-            self.preprocess = Service(
-                "preprocess_service",
-                {
-                    "REELGATE_PREPROCESS_ADDRESS": f"127.0.0.1:{self._port}",
-                    "REELGATE_PREPROCESS_GENERATOR": self.generator.address,
-                },
-                self._log,
-            )
+            gate = {
+                "REELGATE_PREPROCESS_ADDRESS": f"127.0.0.1:{self._port}",
+                "REELGATE_PREPROCESS_GENERATOR": self.generator.address,
+            }
+            if self._ledger:
+                gate["REELGATE_PREPROCESS_LEDGER"] = f"sqlite:///{self._ledger}"
+            self.preprocess = Service("preprocess_service", gate, self._log)
             await self.preprocess.start()
             await self.generator.ready()
             await self.preprocess.ready()

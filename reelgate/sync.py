@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from reelgate import budgets as b
 from reelgate import values as v
 from reelgate.client import DEFAULT_ADDRESS, Client
 from reelgate.rpc.errors import CallCancelledError
@@ -98,6 +99,22 @@ class SyncClient:
     def download(self, name: str, path: str | Path) -> Path:
         """See `Client.download`."""
         return self._wait(self._client.download(name, path))
+
+    def budget(self, tenant: str = "", **options: Any) -> b.Standing:
+        """See `Client.budget`."""
+        return self._wait(self._client.budget(tenant, **options))
+
+    def set_budget(self, tenant: str, change: b.Budget | b.Raise | None, **options: Any) -> b.Standing:
+        """See `Client.set_budget`."""
+        return self._wait(self._client.set_budget(tenant, change, **options))
+
+    def usage(self, tenant: str = "", **options: Any) -> list[b.UsageRow]:
+        """See `Client.usage`; all rows."""
+
+        async def all_rows() -> list[b.UsageRow]:
+            return [row async for row in self._client.usage(tenant, **options)]
+
+        return self._wait(all_rows())
 
     def _begin(self, awaitable: Coroutine[Any, Any, T]) -> Future[T]:
         try:

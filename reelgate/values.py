@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+from reelgate.budgets import Bill, Money, Verdict
+
 
 class Stage(enum.StrEnum):
     """Where a run is."""
@@ -143,7 +145,8 @@ class Receipt:
 class Prepared:
     """What the text encoder sees, its receipt, and its cost: ``cost_tokens`` are budget tokens.
 
-    ``device_ms_p50`` and ``device_ms_p95`` are None where the generator gave no estimate.
+    ``device_ms_p50`` and ``device_ms_p95`` are None where the generator gave no estimate, ``price`` (at most) where none is set,
+    ``budget`` where budgets are not kept or were not asked.
     """
 
     prompt: str
@@ -152,11 +155,15 @@ class Prepared:
     cost_tokens: int
     device_ms_p50: int | None = None
     device_ms_p95: int | None = None
+    price: Money | None = None
+    budget: Verdict | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """The run has a name; ``settings`` has every default filled in."""
+    """The run has a name; ``settings`` has every default filled in. ``run`` is the one that was opened or joined; ``cached``: it
+    made the stored video, which is returned as it is.
+    """
 
     name: str
     take: str
@@ -164,15 +171,18 @@ class Accepted:
     post_processing: PostProcessing
     warnings: tuple[str, ...]
     attached: bool
+    run: str = ""
+    cached: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """``step`` of ``steps`` are done in ``stage``."""
+    """``step`` of ``steps`` are done in ``stage``. ``device_ms`` of device time were used by then, all stages together."""
 
     stage: Stage
     step: int
     steps: int
+    device_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,6 +191,7 @@ class Report:
     are the two experts' parts of ``denoise_ms``.
 
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
+    ``saved_device_ms`` is what others had used for what was not made again: of the stored video, or of the take's latents.
     """
 
     text_ms: int
@@ -202,6 +213,8 @@ class Report:
     restarted: bool = False
     denoise_high_ms: int = 0
     denoise_low_ms: int = 0
+    run: str = ""
+    saved_device_ms: int = 0
 
     @property
     def device_ms(self) -> int:
@@ -211,7 +224,10 @@ class Report:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Video:
-    """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done."""
+    """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done.
+
+    ``bill``: what was charged, at the end of the stream that made it, where budgets are kept.
+    """
 
     name: str
     take: str
@@ -222,6 +238,8 @@ class Video:
     sha256: str
     report: Report | None
     progress: Progress | None
+    run: str = ""
+    bill: Bill | None = None
 
 
 Event = Prepared | Accepted | Progress | Video

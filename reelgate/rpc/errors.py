@@ -70,10 +70,14 @@ class ReelgateError(Exception):
 
     ``metadata``: facts as strings, for programs. ``next_step``: what the caller can do now. ``retry_after``: seconds.
     ``request_id``: the one in the server's log, set by the interceptor or read back by the client.
+    ``answered``: the far side itself sent this error, with its reason; False for what was raised here or made up by the transport.
     """
 
     next_step: str = ""
     retry_after: float | None = None
+    answered: bool = False
+    quota: bool = False
+    """The violations are limits that the caller's budget has, whatever the code."""
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ def _details(error: ReelgateError, shown: int) -> Iterator[Any]:
 def _violations(error: ReelgateError, shown: int) -> Any:
     """The detail whose violations fit the code."""
     pairs = [(_clip(v.subject, _FACT_BYTES), _clip(v.description, _FACT_BYTES)) for v in error.violations[:shown]]
-    if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if error.quota or error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         quota = error_details_pb2.QuotaFailure
         return quota(violations=[quota.Violation(subject=s, description=d) for s, d in pairs])
     if error.code is grpc.StatusCode.FAILED_PRECONDITION:
@@ -125,7 +125,7 @@ def from_rpc_error(error: grpc.RpcError, unavailable: type[ReelgateError] | None
     metadata = dict(info.metadata)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, errors.InternalError)
     retry, resource = details.get("RetryInfo"), details.get("ResourceInfo")
-    return kind(
+    told = kind(
         text,
         next_step=metadata.pop(_NEXT_STEP, None),
         metadata=metadata,
@@ -135,6 +135,10 @@ def from_rpc_error(error: grpc.RpcError, unavailable: type[ReelgateError] | None
         request_id=details["RequestInfo"].request_id if "RequestInfo" in details else request_id,
         reason=info.reason,
     )
+    told.answered, told.quota = True, "QuotaFailure" in details
+    if retry is None:
+        told.retry_after = None  # who answers says when waiting helps
+    return told
 
 
 @contextmanager

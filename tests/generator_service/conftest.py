@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from generator_service import tier as tiers
+from generator_service.app import running
 from generator_service.core import Finish, Request, Take
+from generator_service.settings import Settings
+from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 
 if TYPE_CHECKING:  # torch is imported only by the tests that need it
     from generator_service import wan
@@ -63,6 +67,21 @@ def engine(components: wan.Components) -> Engine:
 
     # The execution that the takes of `tiny` name.
     return Engine(dataclasses.replace(components, execution="0" * 64))
+
+
+@pytest.fixture
+async def channel(model_folder: Path, engine: Engine, tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
+    """To a server on loopback, with a store of its own and room for three requests."""
+    settings = Settings(address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder), queue=2)
+    async with running(settings, lambda: {"embedded": engine}) as app:
+        await app.ready
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
+            yield channel
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> GeneratorServiceStub:
+    return GeneratorServiceStub(channel)
 
 
 @pytest.fixture(scope="session")

@@ -36,8 +36,8 @@ def admission(available: int = 1 << 30, clock: Clock | None = None) -> Admission
 
 def teach(admission_: Admission, request: Request) -> None:
     for stage, kinds in flops.stages(SMALL, SMALL.shape(request.take)).items():
-        for work, _ in kinds:
-            admission_.estimator.step("embedded", stage, work, work / 1e9)
+        for kind in kinds:
+            admission_.estimator.step("embedded", stage, kind, kind.work / 1e9)
 
 
 def same(seconds: float) -> float:

@@ -77,6 +77,17 @@ def test_the_negative_prompt_is_shared_by_every_request(
     assert len(engine.text.kvs) == 8
 
 
+def test_it_tells_which_texts_it_would_have_to_encode(tiny: Tiny, components: wan.Components) -> None:
+    engine, take, same = engine_with(components), tiny(steps=1).take, {"prompt": "a dot", "negative_prompt": "a dot"}
+    assert (engine.text.missing(take), engine.text.missing(tiny(guidance=1.0).take)) == (2, 1)
+    denoise(engine, take)
+    assert (engine.text.missing(take), engine.text.missing(tiny(prompt="a ring").take)) == (0, 1)
+    assert engine.text.missing(tiny(**same).take) == 1
+    counts = dataclasses.replace(engine.text.states.counts)
+    engine.text.missing(take)
+    assert engine.text.states.counts == counts
+
+
 def test_folded_text_has_only_its_own_rows_and_one(tiny: Tiny, components: wan.Components, ran: Counter[str]) -> None:
     engine = engine_with(components, fold_text=True)
     take = tiny().take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -16,8 +17,8 @@ def taught(seconds_of: Callable[[float], float], *takes: Request) -> Estimator:
     estimator = Estimator()
     for request in takes:
         for stage, kinds in flops.stages(SMALL, SMALL.shape(request.take)).items():
-            for work, _ in kinds:
-                estimator.step("embedded", stage, work, seconds_of(work))
+            for kind in kinds:
+                estimator.step("embedded", stage, kind, seconds_of(kind.work))
     return estimator
 
 
@@ -32,7 +33,7 @@ def test_there_is_no_estimate_before_every_stage_was_seen(tiny: Callable[..., Re
 def test_a_shape_that_was_never_made_is_predicted_from_two_that_were(tiny: Callable[..., Request]) -> None:
     estimator = taught(lambda work: 0.01 + work / 1e9, tiny(), tiny(width=128, height=128, frames=9))
     new = SMALL.shape(tiny(width=96, height=64, frames=17, steps=20).take)
-    expected = sum((0.01 + w / 1e9) * n for kinds in flops.stages(SMALL, new).values() for w, n in kinds)
+    expected = sum((0.01 + k.work / 1e9) * k.steps for kinds in flops.stages(SMALL, new).values() for k in kinds)
     assert estimator.seconds("embedded", SMALL, new) == pytest.approx(expected, rel=0.03)
 
 
@@ -63,10 +64,43 @@ def test_the_quantiles_are_those_of_the_runs(tiny: Callable[..., Request]) -> No
     assert estimator.rate("embedded", Stage.DENOISE) > 0
 
 
+def test_a_text_that_is_known_is_not_counted(tiny: Callable[..., Request]) -> None:
+    kept = dataclasses.replace(SMALL, text_kept=1 << 20)
+    shape, estimator = kept.shape(tiny().take), taught(lambda work: work / 1e9, tiny())
+    found = [estimator.seconds("embedded", kept, shape, texts=texts) for texts in (0, 1, 2)]
+    assert None not in found
+    every = flops.text(kept, 1) + kept.experts * flops.project(kept, 1)
+    assert [found[1] - found[0], found[2] - found[1]] == pytest.approx([every / 1e9] * 2, rel=0.01)  # type: ignore[operator]
+    assert flops.project(SMALL, 1) == 0.0
+
+
+def test_first_steps_and_steps_of_one_pass_have_lines_of_their_own(tiny: Callable[..., Request]) -> None:
+    estimator, request = Estimator(), tiny()
+    for stage, kinds in flops.stages(SMALL, SMALL.shape(request.take)).items():
+        for kind in kinds:
+            estimator.step("embedded", stage, kind, 5.0 if kind.first else 1.0)
+    first, rest = flops.stages(SMALL, SMALL.shape(request.take))[Stage.DENOISE]
+    assert estimator.of_step("embedded", Stage.DENOISE, first) == 5.0
+    assert estimator.of_step("embedded", Stage.DENOISE, rest) == 1.0
+    alone = rest._replace(passes=1)
+    assert estimator.of_step("embedded", Stage.DENOISE, alone) == 1.0
+    estimator.step("embedded", Stage.DENOISE, alone, 0.3)
+    assert estimator.of_step("embedded", Stage.DENOISE, alone) == 0.3
+
+
 def test_a_spread_forgets_what_was_long_ago() -> None:
     spread = Spread()
     for _ in range(8):
         spread.observe(1.0, 10.0)
     for _ in range(Spread.KEPT):
         spread.observe(1.0, 1.1)
-    assert spread.quantiles == pytest.approx((1.1, 1.1))
+    assert spread.quantiles(1.0) == pytest.approx((1.1, 1.1))
+
+
+def test_runs_of_another_size_say_nothing_where_there_are_enough_of_the_same() -> None:
+    spread = Spread()
+    for _ in range(Spread.NEAR):
+        spread.observe(0.1, 0.2)
+        spread.observe(100.0, 101.0)
+    assert spread.quantiles(0.12) == pytest.approx((2.0, 2.0))
+    assert spread.quantiles(80.0) == pytest.approx((1.01, 1.01))

@@ -289,6 +289,22 @@ async def test_estimates_come_from_measured_steps_and_runs_teach_them(begin: Beg
     assert 0.0 < admission.estimator.error("embedded") < 5.0
 
 
+async def test_a_prompt_that_was_encoded_before_is_estimated_cheaper(begin: Begin, tiny: Tiny) -> None:
+    """The tiny shape's text is a good part of what it takes."""
+    runner = await begin(Governor(measure=True))
+    admission = runner.governor.admission
+    assert admission is not None
+    for seed in range(4):
+        await finished(runner, tiny(seed=seed, prompt=f"a ring {seed}"))
+        await finished(runner, tiny(seed=seed, prompt="a dot"))
+    known, new = (admission.estimate(tiny(seed=99, prompt=prompt).take) for prompt in ("a dot", "a bar"))
+    assert known is not None
+    assert new is not None
+    assert known.p50 < 0.9 * new.p50
+    report = await finished(runner, tiny(seed=99, prompt="a dot"))
+    assert report.device_ms[Stage.TEXT] < 1000 * (new.p50 - known.p50)
+
+
 async def test_another_finish_of_a_stored_take_teaches_no_quantile(begin: Begin, tiny: Tiny) -> None:
     runner = await begin(Governor(measure=True))
     await finished(runner, tiny())
@@ -296,7 +312,7 @@ async def test_another_finish_of_a_stored_take_teaches_no_quantile(begin: Begin,
         await finished(runner, tiny(watermark=mark))
     admission = runner.governor.admission
     assert admission is not None
-    assert len(admission.estimator._spreads["embedded"]._ratios) == 1
+    assert len(admission.estimator._spreads["embedded"]._runs) == 1
 
 
 def test_the_expert_of_the_next_step_follows_the_noise(engine: Engine, tiny: Tiny) -> None:

@@ -26,7 +26,7 @@ from generator_service.store import Store
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yaml"
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "generator.yaml"
 TAKEN = "reelgate_generator_taken_over_total"
 TIER = 'tier="embedded"'
 
@@ -107,7 +107,7 @@ async def test_every_figure_of_the_alerts_is_exported(tmp_path: Path, model_fold
     async with served(tmp_path / "store", model_folder, engine) as (app, stub):
         await make(stub)
         page = await scrape(app)
-    exported = set(re.findall(r"^(reelgate_generator_\w+)", page, re.MULTILINE))
+    exported = set(re.findall(r"^(?:# TYPE )?(reelgate_generator_\w+)", page, re.MULTILINE))
     assert len(named) >= 6
     assert named <= exported
 

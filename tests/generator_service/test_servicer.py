@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +19,15 @@ from generator_service.settings import Settings
 from generator_service.store import Store
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
-from reelgate.rpc import errors
 from reelgate.rpc.status import from_rpc_error
+from tests.generator_service.client import ask, made, refused
 
-TINY: dict[str, Any] = {"width": 32, "height": 32, "frames": 5, "steps": 4}
 NOBODYS = "videos/" + "0" * 64
-
-
-@pytest.fixture
-async def channel(model_folder: Path, engine: Engine, tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
-    settings = Settings(address="127.0.0.1:0", store=tmp_path / "store", embedded_model=str(model_folder), queue=2)
-    async with running(settings, lambda: {"embedded": engine}) as app:
-        await app.ready
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{app.server.port}") as channel:
-            yield channel
-
-
-@pytest.fixture
-def stub(channel: grpc.aio.Channel) -> GeneratorServiceStub:
-    return GeneratorServiceStub(channel)
-
-
-def ask(prompt: str = "a red circle moves left", **settings: Any) -> pb.GenerateVideoRequest:
-    return pb.GenerateVideoRequest(prompt=prompt, settings=pb.VideoSettings(**{**TINY, **settings}))
-
-
-async def made(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest) -> list[pb.GenerateVideoResponse]:
-    return [message async for message in stub.GenerateVideo(request)]
 
 
 async def to_end(call: Any) -> None:
     while await call.read() is not grpc.aio.EOF:
         pass
-
-
-async def refused(stub: GeneratorServiceStub, request: pb.GenerateVideoRequest) -> errors.ReelgateError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await made(stub, request)
-    return from_rpc_error(caught.value)
 
 
 async def test_a_video_from_the_first_message_to_the_last_byte(stub: GeneratorServiceStub) -> None:
@@ -175,13 +145,15 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_estimat
             assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
 
 
-async def test_before_anything_was_measured_there_is_no_estimate_and_a_bad_shape_is_named(
+async def test_before_anything_was_measured_an_estimate_has_no_times_and_a_bad_shape_is_named(
     stub: GeneratorServiceStub,
 ) -> None:
-    for settings, reason in ((ask().settings, "GENERATOR_UNAVAILABLE"), (ask(frames=16).settings, "INVALID_FIELD")):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.EstimateVideo(pb.EstimateVideoRequest(settings=settings))
-        assert from_rpc_error(caught.value).reason == reason
+    estimate = await stub.EstimateVideo(pb.EstimateVideoRequest(settings=ask().settings))
+    assert (estimate.HasField("device_ms_p50"), estimate.HasField("device_ms_p95")) == (False, False)
+    assert 0 < estimate.peak_bytes < estimate.available_bytes
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.EstimateVideo(pb.EstimateVideoRequest(settings=ask(frames=16).settings))
+    assert from_rpc_error(caught.value).reason == "INVALID_FIELD"
 
 
 async def test_a_shape_that_the_device_cannot_hold_is_refused_with_both_figures(

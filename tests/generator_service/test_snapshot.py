@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from generator_service.core import Expert, Meter, Outcome, Report, Request, Stage
 from generator_service.engine import Engine
+from generator_service.run import Tally
 from generator_service.runner import Runner
 from generator_service.snapshot import Frozen, Snapshot, header, pack, unpack
 from generator_service.store import Store
@@ -127,7 +129,19 @@ async def test_what_is_torn_or_foreign_is_ignored_and_the_report_says_so(
 
 
 async def test_steps_of_another_run_are_reused_and_not_charged(engine: Engine, tiny: Tiny, tmp_path: Path) -> None:
+    """Its text is encoded again, so that is not saved."""
     store, request = Store(tmp_path / "store"), tiny()
-    store.put_snapshot(request.take_name, pack(kept(request, after(engine, request, 3))))
+    spent = dataclasses.replace(METER, device_ns={Stage.TEXT: 10**9, Stage.DENOISE: 5 * 10**9}, saved_ns=2 * 10**9)
+    store.put_snapshot(request.take_name, pack(kept(request, after(engine, request, 3), meter=spent)))
     report = await made(store, engine, request)
     assert (report.reused_steps, report.resumed_steps, report.denoise_steps) == (3, 0, 1)
+    assert report.saved_ms == 7000
+    assert report.device_ms[Stage.DENOISE] < 5000
+
+
+def test_what_a_run_had_reused_and_saved_goes_with_its_snapshot() -> None:
+    before = Tally(denoise_steps=2, reused_steps=3, saved_ns=5)
+    after_it = Tally(denoise_steps=1, device_ns=Counter({Stage.TEXT: 4}))
+    after_it.go_on(before.meter())
+    assert (after_it.denoise_steps, after_it.resumed_steps, after_it.reused_steps) == (2, 2, 3)
+    assert (after_it.saved_ns, after_it.device_ms) == (5, 0)

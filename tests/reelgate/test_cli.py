@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -56,6 +57,7 @@ async def test_generate_shows_the_receipt_and_the_bill_and_writes_the_file(
     assert lines[-1] == f"video: {target}"
     assert "token receipt" in out
     assert "1 of 1 protected terms kept" in out
+    assert re.search(r"^bill: \d+ tokens, 320 device ms \(done\)$", out, re.MULTILINE)
     (asked,) = gate.twin.asked
     assert (asked.settings.width, asked.settings.height, asked.settings.frames, asked.settings.seed) == (32, 48, 9, 7)
     assert asked.post_processing.fps == 12

@@ -133,6 +133,7 @@ async def test_demo_writes_a_video_and_leaves_nothing_running(start: Start, tmp_
     lines = out.decode().splitlines()
     assert lines[0].startswith("as it came: The video opens")
     assert lines[-1] == f"video: {target}"
+    assert [line for line in lines if line.startswith("bill: ") and line.endswith(" device ms (done)")]
     assert sorted(os.listdir(target.parent)) == ["demo.log", "demo.mp4"]
     assert "Traceback" not in (target.parent / "demo.log").read_text()
 

@@ -70,7 +70,7 @@ class PostProcessing(_message.Message):
     def __init__(self, fps: _Optional[int] = ..., watermark: _Optional[str] = ...) -> None: ...
 
 class GenerateVideoRequest(_message.Message):
-    __slots__ = ("prompt", "negative_prompt", "settings", "post_processing", "tokenizer_fingerprint", "tenant", "segments")
+    __slots__ = ("prompt", "negative_prompt", "settings", "post_processing", "tokenizer_fingerprint", "tenant", "segments", "run")
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class GenerateVideoRequest(_message.Message):
     TOKENIZER_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     prompt: str
     negative_prompt: str
     settings: VideoSettings
@@ -85,7 +86,8 @@ class GenerateVideoRequest(_message.Message):
     tokenizer_fingerprint: str
     tenant: str
     segments: _containers.RepeatedCompositeFieldContainer[Segment]
-    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., tokenizer_fingerprint: _Optional[str] = ..., tenant: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ...) -> None: ...
+    run: str
+    def __init__(self, prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., tokenizer_fingerprint: _Optional[str] = ..., tenant: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[Segment, _Mapping]]] = ..., run: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("prompt", "frames")
@@ -106,33 +108,39 @@ class GenerateVideoResponse(_message.Message):
     def __init__(self, accepted: _Optional[_Union[VideoAccepted, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., video: _Optional[_Union[Video, _Mapping]] = ...) -> None: ...
 
 class VideoAccepted(_message.Message):
-    __slots__ = ("name", "take", "settings", "post_processing", "warnings", "attached")
+    __slots__ = ("name", "take", "settings", "post_processing", "warnings", "attached", "run", "cached")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TAKE_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     POST_PROCESSING_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ATTACHED_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
     name: str
     take: str
     settings: VideoSettings
     post_processing: PostProcessing
     warnings: _containers.RepeatedScalarFieldContainer[str]
     attached: bool
-    def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., attached: _Optional[bool] = ...) -> None: ...
+    run: str
+    cached: bool
+    def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., attached: _Optional[bool] = ..., run: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("stage", "step", "steps")
+    __slots__ = ("stage", "step", "steps", "device_ms")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     step: int
     steps: int
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ...) -> None: ...
+    device_ms: int
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., device_ms: _Optional[int] = ...) -> None: ...
 
 class Video(_message.Message):
-    __slots__ = ("name", "take", "state", "settings", "post_processing", "media_type", "size_bytes", "sha256", "report", "create_time", "progress")
+    __slots__ = ("name", "take", "state", "settings", "post_processing", "media_type", "size_bytes", "sha256", "report", "create_time", "progress", "run")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TAKE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +152,7 @@ class Video(_message.Message):
     REPORT_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     name: str
     take: str
     state: VideoState
@@ -155,10 +164,11 @@ class Video(_message.Message):
     report: Report
     create_time: _timestamp_pb2.Timestamp
     progress: Progress
-    def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., state: _Optional[_Union[VideoState, str]] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ...) -> None: ...
+    run: str
+    def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., state: _Optional[_Union[VideoState, str]] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., run: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run")
+    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run", "saved_device_ms")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +196,7 @@ class Report(_message.Message):
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESTARTED_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    SAVED_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     device_time: DeviceTime
     steps_run: int
     steps_reused: int
@@ -206,7 +217,8 @@ class Report(_message.Message):
     peak_bytes: int
     restarted: bool
     run: str
-    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ...) -> None: ...
+    saved_device_ms: int
+    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ..., saved_device_ms: _Optional[int] = ...) -> None: ...
 
 class DeviceTime(_message.Message):
     __slots__ = ("text_ms", "denoise_ms", "decode_ms", "encode_ms", "denoise_high_ms", "denoise_low_ms")
@@ -225,12 +237,14 @@ class DeviceTime(_message.Message):
     def __init__(self, text_ms: _Optional[int] = ..., denoise_ms: _Optional[int] = ..., decode_ms: _Optional[int] = ..., encode_ms: _Optional[int] = ..., denoise_high_ms: _Optional[int] = ..., denoise_low_ms: _Optional[int] = ...) -> None: ...
 
 class GetVideoRequest(_message.Message):
-    __slots__ = ("name", "tenant")
+    __slots__ = ("name", "tenant", "run")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     name: str
     tenant: str
-    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+    run: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
 
 class GetVideoResponse(_message.Message):
     __slots__ = ("video",)
@@ -239,12 +253,14 @@ class GetVideoResponse(_message.Message):
     def __init__(self, video: _Optional[_Union[Video, _Mapping]] = ...) -> None: ...
 
 class CancelVideoRequest(_message.Message):
-    __slots__ = ("name", "tenant")
+    __slots__ = ("name", "tenant", "run")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     name: str
     tenant: str
-    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+    run: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., run: _Optional[str] = ...) -> None: ...
 
 class CancelVideoResponse(_message.Message):
     __slots__ = ("video",)
@@ -291,26 +307,40 @@ class ListVideosResponse(_message.Message):
     def __init__(self, videos: _Optional[_Iterable[_Union[Video, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class EstimateVideoRequest(_message.Message):
-    __slots__ = ("settings", "post_processing", "tenant")
+    __slots__ = ("settings", "post_processing", "tenant", "prompt", "negative_prompt")
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     POST_PROCESSING_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     settings: VideoSettings
     post_processing: PostProcessing
     tenant: str
-    def __init__(self, settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
+    prompt: str
+    negative_prompt: str
+    def __init__(self, settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., tenant: _Optional[str] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ...) -> None: ...
 
 class EstimateVideoResponse(_message.Message):
-    __slots__ = ("device_ms_p50", "device_ms_p95", "peak_bytes", "available_bytes")
+    __slots__ = ("device_ms_p50", "device_ms_p95", "peak_bytes", "available_bytes", "name", "take", "state", "run", "denoised")
     DEVICE_MS_P50_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_P95_FIELD_NUMBER: _ClassVar[int]
     PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAKE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    DENOISED_FIELD_NUMBER: _ClassVar[int]
     device_ms_p50: int
     device_ms_p95: int
     peak_bytes: int
     available_bytes: int
-    def __init__(self, device_ms_p50: _Optional[int] = ..., device_ms_p95: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., available_bytes: _Optional[int] = ...) -> None: ...
+    name: str
+    take: str
+    state: VideoState
+    run: str
+    denoised: bool
+    def __init__(self, device_ms_p50: _Optional[int] = ..., device_ms_p95: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., available_bytes: _Optional[int] = ..., name: _Optional[str] = ..., take: _Optional[str] = ..., state: _Optional[_Union[VideoState, str]] = ..., run: _Optional[str] = ..., denoised: _Optional[bool] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()

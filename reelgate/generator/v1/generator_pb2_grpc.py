@@ -94,14 +94,18 @@ class GeneratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetVideo(self, request, context):
-        """The state of one video, without its bytes. NOT_FOUND for a name that the tenant never asked for.
+        """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
+        for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+        release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+        GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelVideo(self, request, context):
-        """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new run.
+        """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
+        run. NOT_FOUND as GetVideo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +126,10 @@ class GeneratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EstimateVideo(self, request, context):
-        """Device time and memory that a request would take, before it is sent. Nothing is queued.
+        """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
+
+        Field rules and errors are those of GenerateVideo; without a prompt none is checked. UNAVAILABLE: GENERATOR_UNAVAILABLE while
+        the models are being loaded. A tier that was not measured yet is no error: device times are unset then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

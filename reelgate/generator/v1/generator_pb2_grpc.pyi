@@ -49,15 +49,25 @@ class GeneratorServiceStub:
     INTERNAL: GENERATION_FAILED with stage and cause.
     """
     GetVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GetVideoRequest, _generator_pb2.GetVideoResponse]
-    """The state of one video, without its bytes. NOT_FOUND for a name that the tenant never asked for."""
+    """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
+    for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+    release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+    GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+    """
     CancelVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.CancelVideoRequest, _generator_pb2.CancelVideoResponse]
-    """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new run."""
+    """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
+    run. NOT_FOUND as GetVideo.
+    """
     DownloadVideo: _grpc.UnaryStreamMultiCallable[_generator_pb2.DownloadVideoRequest, _generator_pb2.DownloadVideoResponse]
     """The bytes of a finished video, in order. NOT_FOUND until it is finished."""
     ListVideos: _grpc.UnaryUnaryMultiCallable[_generator_pb2.ListVideosRequest, _generator_pb2.ListVideosResponse]
     """The tenant's videos, newest first, paged."""
     EstimateVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.EstimateVideoRequest, _generator_pb2.EstimateVideoResponse]
-    """Device time and memory that a request would take, before it is sent. Nothing is queued."""
+    """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
+
+    Field rules and errors are those of GenerateVideo; without a prompt none is checked. UNAVAILABLE: GENERATOR_UNAVAILABLE while
+    the models are being loaded. A tier that was not measured yet is no error: device times are unset then.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]
     """Tiers, their limits and defaults, and the tokenizer that each counts with."""
     ExtendVideo: _grpc.UnaryStreamMultiCallable[_generator_pb2.ExtendVideoRequest, _generator_pb2.ExtendVideoResponse]
@@ -77,15 +87,25 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
     INTERNAL: GENERATION_FAILED with stage and cause.
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.GetVideoRequest, _generator_pb2.GetVideoResponse]  # type: ignore[assignment]
-    """The state of one video, without its bytes. NOT_FOUND for a name that the tenant never asked for."""
+    """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
+    for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+    release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+    GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+    """
     CancelVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.CancelVideoRequest, _generator_pb2.CancelVideoResponse]  # type: ignore[assignment]
-    """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new run."""
+    """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
+    run. NOT_FOUND as GetVideo.
+    """
     DownloadVideo: _aio.UnaryStreamMultiCallable[_generator_pb2.DownloadVideoRequest, _generator_pb2.DownloadVideoResponse]  # type: ignore[assignment]
     """The bytes of a finished video, in order. NOT_FOUND until it is finished."""
     ListVideos: _aio.UnaryUnaryMultiCallable[_generator_pb2.ListVideosRequest, _generator_pb2.ListVideosResponse]  # type: ignore[assignment]
     """The tenant's videos, newest first, paged."""
     EstimateVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.EstimateVideoRequest, _generator_pb2.EstimateVideoResponse]  # type: ignore[assignment]
-    """Device time and memory that a request would take, before it is sent. Nothing is queued."""
+    """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
+
+    Field rules and errors are those of GenerateVideo; without a prompt none is checked. UNAVAILABLE: GENERATOR_UNAVAILABLE while
+    the models are being loaded. A tier that was not measured yet is no error: device times are unset then.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]  # type: ignore[assignment]
     """Tiers, their limits and defaults, and the tokenizer that each counts with."""
     ExtendVideo: _aio.UnaryStreamMultiCallable[_generator_pb2.ExtendVideoRequest, _generator_pb2.ExtendVideoResponse]  # type: ignore[assignment]
@@ -114,7 +134,11 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.GetVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.GetVideoResponse, _abc.Awaitable[_generator_pb2.GetVideoResponse]]:
-        """The state of one video, without its bytes. NOT_FOUND for a name that the tenant never asked for."""
+        """The state of one video, without its bytes; with run set, of that run of it. NOT_FOUND for a name that the tenant never asked
+        for, and for a run that was not accepted so far: who holds a budget for such a run, and has no call for it under way, may
+        release it (CancelVideo with run makes sure of calls that may still be on their way). UNAVAILABLE: STORE_UNAVAILABLE, and
+        GENERATOR_UNAVAILABLE in the moment in which a run is being accepted; neither says anything of the run.
+        """
 
     @_abc_1.abstractmethod
     def CancelVideo(
@@ -122,7 +146,9 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.CancelVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.CancelVideoResponse, _abc.Awaitable[_generator_pb2.CancelVideoResponse]]:
-        """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new run."""
+        """Stops a run between two steps. Idempotent: a run that has ended stays as it ended. Asking for the video again opens a new
+        run. NOT_FOUND as GetVideo.
+        """
 
     @_abc_1.abstractmethod
     def DownloadVideo(
@@ -146,7 +172,11 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.EstimateVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.EstimateVideoResponse, _abc.Awaitable[_generator_pb2.EstimateVideoResponse]]:
-        """Device time and memory that a request would take, before it is sent. Nothing is queued."""
+        """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
+
+        Field rules and errors are those of GenerateVideo; without a prompt none is checked. UNAVAILABLE: GENERATOR_UNAVAILABLE while
+        the models are being loaded. A tier that was not measured yet is no error: device times are unset then.
+        """
 
     @_abc_1.abstractmethod
     def GetModel(

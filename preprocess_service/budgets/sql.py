@@ -1,0 +1,311 @@
+"""The ledger in a database. Each call is one transaction; each change begins by locking the tenant's row of `accounts`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert
+
+from reelgate.rpc.errors import BudgetChangedError, InvalidFieldError
+
+from . import decide
+from . import statements as sql
+from .core import (
+    CHARGED,
+    NOTHING,
+    Amount,
+    Ask,
+    Bill,
+    Budget,
+    Cause,
+    Decision,
+    Filed,
+    Hold,
+    Kind,
+    Price,
+    Raise,
+    Settled,
+    Standing,
+    State,
+)
+from .database import Database
+from .ledger import Drift
+from .memory import hold_of as granted
+from .posting import INSERT_ENTRY, Books, read_windows
+from .rows import (
+    ENTRY,
+    Params,
+    budget_json,
+    details_of,
+    dumps,
+    ending_of,
+    entry_of,
+    hold_of,
+    hold_row,
+    settled_of,
+    totals_row,
+)
+from .schema import budgets, holds, raises
+from .tally import drifts
+
+INSERT_HOLD = insert(holds)
+
+
+class SqlLedger:
+    """See `Ledger`. ``outbox``: each settlement is put down, in its transaction, as something to be told to the outside."""
+
+    def __init__(self, database: Database, *, outbox: bool = False) -> None:
+        self.database = database
+        self._books = Books(database.kind, outbox=outbox)
+
+    async def reserve(self, ask: Ask, filed: Filed) -> Decision:
+        return await self.database.write(lambda conn: self._reserve(conn, ask, filed))
+
+    async def would(self, ask: Ask, filed: Filed) -> Decision:
+        return await self.database.read(lambda conn: self._would(conn, ask, filed))
+
+    async def extend(self, name: str, run: str, to: Amount, filed: Filed, at_ms: int) -> Hold | None:
+        return await self.database.write(lambda conn: self._extend(conn, name, run, to, filed, at_ms))
+
+    async def settle(self, name: str, run: str, bill: Bill, price: Price, filed: Filed, at_ms: int) -> Settled | None:
+        return await self.database.write(lambda conn: self._settle(conn, name, run, bill, price, filed, at_ms))
+
+    async def find(self, name: str, run: str) -> Hold | None:
+        row = await self.database.read(lambda conn: _find(conn, name, run))
+        return None if row is None else hold_of(row)
+
+    async def claim(self, owner: str, *, at_ms: int, for_ms: int, most: int) -> tuple[Hold, ...]:
+        given = {"owner": owner, "now_ms": at_ms, "until_ms": at_ms + for_ms, "most": most}
+        rows = await self.database.write(lambda conn: conn.execute(sql.claim_holds, given).all())
+        return tuple(sorted(map(hold_of, rows), key=lambda hold: (hold.at_ms, hold.name, hold.run)))
+
+    async def renew(self, owner: str, holds: Sequence[tuple[str, str]], *, at_ms: int, for_ms: int) -> None:
+        # In one order for all, so that no two replicas wait for each other.
+        given = [
+            {"b_name": name, "b_run": run, "owner": owner, "until_ms": at_ms + for_ms}
+            for name, run in sorted(set(holds))
+        ]
+        if given:
+            await self.database.write(lambda conn: conn.execute(sql.renew_hold, given))
+
+    async def standing(self, tenant: str, filed: Filed, at_ms: int) -> Standing:
+        return await self.database.read(lambda conn: self._standing(conn, tenant, filed, at_ms))
+
+    async def set_budget(
+        self, tenant: str, budget: Budget | None, *, by: str, at_ms: int, expected: int | None = None
+    ) -> int:
+        return await self.database.write(lambda conn: self._set_budget(conn, tenant, budget, by, at_ms, expected))
+
+    async def add_raise(self, tenant: str, more: Raise, *, by: str, at_ms: int) -> int:
+        return await self.database.write(lambda conn: self._add_raise(conn, tenant, more, by, at_ms))
+
+    async def drift(self) -> tuple[Drift, ...]:
+        return await self.database.read(drifts)
+
+    async def close(self) -> None:
+        await self.database.close()
+
+    def _reserve(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
+        account = self._books.bump(conn, ask.tenant, opened=1)
+        found, led = _found(conn, ask)
+        if found is not None:
+            self._attach(conn, ask, found, led)
+            return Decision(hold=found)
+        decision = self._decide(conn, ask, filed, account, open_holds=account.open_holds - 1)
+        if decision.hold is None:
+            conn.rollback()
+            return decision
+        conn.execute(INSERT_HOLD, hold_row(decision.hold))
+        self._books.book(conn, decision.hold, held=ask.amount)
+        details = details_of(decision, ask.flags)
+        held = totals_row(held=ask.amount)
+        conn.execute(
+            INSERT_ENTRY,
+            entry_of(Kind.RESERVE, decision.hold, seq=account.last_seq, at_ms=ask.at_ms, details=details, **held),
+        )
+        if ask.request_id:
+            self._lead(conn, ask, decision.hold)
+        return decision
+
+    def _attach(self, conn: Connection, ask: Ask, found: Hold, led: Hold | None) -> None:
+        """Nothing more is held; only the request's id may lead here from now on."""
+        if not ask.request_id or (led is not None and (led.name, led.run) == (found.name, found.run)):
+            conn.rollback()
+            return
+        self._books.bump(conn, ask.tenant, entries=-1, opened=-1)
+        self._lead(conn, ask, found)
+
+    def _lead(self, conn: Connection, ask: Ask, hold: Hold) -> None:
+        given = {"tenant": ask.tenant, "request_id": ask.request_id, "name": hold.name, "run": hold.run}
+        conn.execute(self._books.upserts.lead, given)
+
+    def _would(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
+        found, _ = _found(conn, ask)
+        if found is not None:
+            return Decision(hold=found)
+        account = _account(conn, ask.tenant)
+        return self._decide(conn, ask, filed, account, open_holds=getattr(account, "open_holds", 0))
+
+    def _decide(self, conn: Connection, ask: Ask, filed: Filed, account: Row[Any], *, open_holds: int) -> Decision:
+        version = getattr(account, "budget_version", 0)
+        allowance = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
+        totals, befores = read_windows(conn, ask.tenant, ask.at_ms) if allowance.budget.limits else ({}, {})
+        no, soft = decide.refusals(ask.amount, allowance, totals, befores, open_holds=open_holds, at_ms=ask.at_ms)
+        if no and not allowance.budget.shadow:
+            return Decision(hold=None, refusals=no, warnings=soft)
+        return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
+
+    def _extend(self, conn: Connection, name: str, run: str, to: Amount, filed: Filed, at_ms: int) -> Hold | None:
+        account, row = _locked(conn, name, run, opened=0)
+        if account is None or row is None:
+            return None
+        hold = hold_of(row)
+        more = NOTHING
+        if hold.state is State.OPEN:
+            given = self._books.allowance(conn, hold.tenant, filed, account.budget_version, account.default_version)
+            more = self._books.grow(conn, hold, to, given, at_ms)
+        if more == NOTHING:
+            conn.rollback()
+            return hold
+        self._books.extend(conn, hold, more, seq=account.last_seq, at_ms=at_ms)
+        grown = replace(hold, amount=hold.amount + more)
+        conn.execute(sql.grow_hold, _key(name, run) | _amount(grown.amount))
+        return grown
+
+    def _settle(
+        self, conn: Connection, name: str, run: str, bill: Bill, price: Price, filed: Filed, at_ms: int
+    ) -> Settled | None:
+        account, row = _locked(conn, name, run, opened=-1)
+        if account is None or row is None:
+            return None
+        hold = hold_of(row)
+        if hold.state is not State.OPEN:
+            conn.rollback()
+            return settled_of(row)
+        seq = account.last_seq
+        given = self._books.allowance(conn, hold.tenant, filed, account.budget_version, account.default_version)
+        more = self._books.grow(conn, hold, bill.due, given, at_ms)
+        if more != NOTHING:
+            self._books.extend(conn, hold, more, seq=seq, at_ms=at_ms)
+            seq = self._books.bump(conn, hold.tenant).last_seq
+            hold = replace(hold, amount=hold.amount + more)
+        ended = _ended(hold, bill, price)
+        self._books.book(conn, hold, held=NOTHING - hold.amount, charged=ended.charged, overrun=ended.overrun)
+        conn.execute(sql.end_hold, _key(name, run) | _ending(ended))
+        self._books.end(conn, ending_of(ended, bill, seq=seq, at_ms=at_ms))
+        return ended
+
+    def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
+        account = _account(conn, tenant)
+        version = getattr(account, "budget_version", 0)
+        totals, befores = read_windows(conn, tenant, at_ms)
+        return Standing(
+            tenant=tenant,
+            allowance=self._books.allowance(conn, tenant, filed, version, account.default_version),
+            totals=dict(totals),
+            befores=dict(befores),
+            open_holds=getattr(account, "open_holds", 0),
+            at_ms=at_ms,
+        )
+
+    def _set_budget(
+        self, conn: Connection, tenant: str, budget: Budget | None, by: str, at_ms: int, expected: int | None
+    ) -> int:
+        account = self._books.bump(conn, tenant, version=1)
+        if expected is not None and expected != account.budget_version - 1:
+            raise BudgetChangedError.of(account.budget_version - 1)
+        said = budget_json(budget)
+        if said is None:
+            conn.execute(delete(budgets).where(budgets.c.tenant == tenant))
+            conn.execute(delete(raises).where(raises.c.tenant == tenant))
+        else:
+            row = {"tenant": tenant, "budget": dumps(said), "set_by": by, "at_ms": at_ms}
+            conn.execute(self._books.upserts.budget, row)
+        details = dumps({"budget": said, "by": by, "version": account.budget_version})
+        conn.execute(INSERT_ENTRY, _change(Kind.BUDGET, tenant, account.last_seq, at_ms, details))
+        return int(account.budget_version)
+
+    def _add_raise(self, conn: Connection, tenant: str, more: Raise, by: str, at_ms: int) -> int:
+        account = self._books.bump(conn, tenant, version=1)
+        said = {"window": more.window.value, **_amount(more.amount), "expires_ms": more.expires_ms, "note": more.note}
+        conn.execute(insert(raises), {"tenant": tenant, "set_by": by, **said})
+        details = dumps({"raise": said, "by": by, "version": account.budget_version})
+        conn.execute(INSERT_ENTRY, _change(Kind.RAISE, tenant, account.last_seq, at_ms, details))
+        return int(account.budget_version)
+
+
+def _account(conn: Connection, tenant: str) -> Row[Any]:
+    """The tenant's versions and open holds; of one without a row only that of the default budget."""
+    row = conn.execute(sql.read_account, {"tenant": tenant}).one_or_none()
+    return conn.execute(sql.read_default).one() if row is None else row
+
+
+def _found(conn: Connection, ask: Ask) -> tuple[Hold | None, Hold | None]:
+    """The hold that stands for an ask already, and the one that its request id leads to."""
+    given = {"name": ask.name, "run": ask.run}
+    if not ask.request_id:
+        row = conn.execute(sql.find_hold, given).one_or_none()
+        return (None if row is None else hold_of(row)), None
+    rows = conn.execute(sql.find_either, given | {"tenant": ask.tenant, "request_id": ask.request_id}).all()
+    same = next((hold_of(row) for row in rows if not row.led), None)
+    led = next((hold_of(row) for row in rows if row.led), None)
+    if led is None:
+        return same, None
+    if led.state is State.OPEN and led.name != ask.name:
+        raise InvalidFieldError.of("request_id", "stands for another request that is under way; choose a new one")
+    stands = led.name == ask.name and (led.state is State.OPEN or led.cause in (Cause.DONE, Cause.STORED))
+    return (led if stands else same), led
+
+
+def _find(conn: Connection, name: str, run: str) -> Row[Any] | None:
+    return conn.execute(sql.find_hold, {"name": name, "run": run}).one_or_none()
+
+
+def _locked(conn: Connection, name: str, run: str, *, opened: int) -> tuple[Row[Any] | None, Row[Any] | None]:
+    """The account of a hold's tenant, locked and ready for one entry, and the hold as it stands then."""
+    given = {"name": name, "run": run, "entries": 1, "opened": opened}
+    account = conn.execute(sql.bump_by_hold, given).one_or_none()
+    return (None, None) if account is None else (account, _find(conn, name, run))
+
+
+def _ended(hold: Hold, bill: Bill, price: Price) -> Settled:
+    charged = Amount(
+        tokens=min(bill.due.tokens, hold.amount.tokens), device_ms=min(bill.due.device_ms, hold.amount.device_ms)
+    )
+    state = State.SETTLED if bill.cause in CHARGED else State.RELEASED
+    return Settled(
+        hold=replace(hold, state=state, cause=bill.cause),
+        charged=charged,
+        measured=bill.measured,
+        overrun=bill.measured - charged,
+        price=price,
+        fresh=True,
+    )
+
+
+def _ending(ended: Settled) -> Params:
+    return {
+        "state": ended.hold.state.value,
+        "cause": ended.hold.cause.value if ended.hold.cause else "",
+        **_amount(ended.hold.amount),
+        "charged_tokens": ended.charged.tokens,
+        "charged_ms": ended.charged.device_ms,
+        "measured_tokens": ended.measured.tokens,
+        "measured_ms": ended.measured.device_ms,
+        "price_version": ended.price.version,
+    }
+
+
+def _change(kind: Kind, tenant: str, seq: int, at_ms: int, details: str) -> Params:
+    given = {"tenant": tenant, "seq": seq, "at_ms": at_ms, "kind": kind.value, "details": details}
+    return ENTRY | given
+
+
+def _key(name: str, run: str) -> Params:
+    return {"b_name": name, "b_run": run}
+
+
+def _amount(amount: Amount) -> Params:
+    return {"tokens": amount.tokens, "device_ms": amount.device_ms}

@@ -1,0 +1,136 @@
+"""The SQL of the ledger, built once for a dialect: so that its text is compiled once, and no call pays for building it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_, union_all, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from .core import ANYBODY, COUNTED
+from .schema import accounts, budgets, holds, raises, requests, usage, windows
+
+OPEN = "open"
+
+
+def _of(name: str) -> Any:
+    return bindparam(name)
+
+
+by_key = and_(holds.c.name == _of("name"), holds.c.run == _of("run"))
+find_hold = select(holds).where(by_key)
+default_version = func.coalesce(
+    select(accounts.c.budget_version).where(accounts.c.tenant == ANYBODY).correlate(None).scalar_subquery(), 0
+).label("default_version")
+read_account = select(accounts.c.budget_version, accounts.c.open_holds, default_version).where(
+    accounts.c.tenant == _of("tenant")
+)
+read_default = select(default_version)
+read_budget = select(budgets.c.budget).where(budgets.c.tenant == _of("tenant"))
+read_raises = select(raises).where(raises.c.tenant == _of("tenant")).order_by(raises.c.id)
+lead_hold = (
+    select(holds, literal(1).label("led"))
+    .join(requests, and_(requests.c.name == holds.c.name, requests.c.run == holds.c.run))
+    .where(requests.c.tenant == _of("tenant"), requests.c.request_id == _of("request_id"))
+)
+find_either = union_all(select(holds, literal(0).label("led")).where(by_key), lead_hold)
+read_windows = select(windows).where(
+    windows.c.tenant == _of("tenant"),
+    or_(
+        *(
+            and_(windows.c.window == window.value, windows.c.start_ms.in_((_of(f"{window}_now"), _of(f"{window}_was"))))
+            for window in COUNTED
+        )
+    ),
+)
+grow_hold = (
+    update(holds)
+    .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"))
+    .values(tokens=_of("tokens"), device_ms=_of("device_ms"))
+)
+end_hold = (
+    update(holds)
+    .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"))
+    .values(
+        state=_of("state"),
+        cause=_of("cause"),
+        tokens=_of("tokens"),
+        device_ms=_of("device_ms"),
+        charged_tokens=_of("charged_tokens"),
+        charged_ms=_of("charged_ms"),
+        measured_tokens=_of("measured_tokens"),
+        measured_ms=_of("measured_ms"),
+        price_version=_of("price_version"),
+        owner="",
+        owned_until_ms=0,
+    )
+)
+renew_hold = (
+    update(holds)
+    .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"), holds.c.state == OPEN)
+    .values(owner=_of("owner"), owned_until_ms=_of("until_ms"))
+)
+_free = (
+    select(holds.c.name, holds.c.run)
+    .where(holds.c.state == OPEN, holds.c.owned_until_ms <= _of("now_ms"))
+    .order_by(holds.c.at_ms, holds.c.name, holds.c.run)
+    .limit(_of("most"))
+    .with_for_update(skip_locked=True)
+    .cte("free")
+)
+# PostgreSQL never folds a locking WITH into the query around it, so no row beyond the limit is locked.
+claim_holds: ReturningUpdate[Any] = (
+    update(holds)
+    .where(tuple_(holds.c.name, holds.c.run).in_(select(_free.c.name, _free.c.run)))
+    .values(owner=_of("owner"), owned_until_ms=_of("until_ms"))
+    .returning(*holds.c)
+)
+bump_by_hold = (
+    update(accounts)
+    .where(accounts.c.tenant == select(holds.c.tenant).where(by_key).scalar_subquery())
+    .values(
+        last_seq=accounts.c.last_seq + _of("entries"),
+        open_holds=accounts.c.open_holds + _of("opened"),
+    )
+    .returning(accounts.c.tenant, accounts.c.last_seq, accounts.c.budget_version, default_version)
+)
+
+
+class Upserts:
+    """Those that SQLite and PostgreSQL spell alike and SQLAlchemy does not: INSERT … ON CONFLICT DO UPDATE."""
+
+    def __init__(self, dialect: str) -> None:
+        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        self.bump = _bump(insert)
+        self.lead = insert(requests).values({name: _of(name) for name in ("tenant", "request_id", "name", "run")})
+        self.lead = self.lead.on_conflict_do_update(
+            index_elements=[requests.c.tenant, requests.c.request_id],
+            set_={"name": self.lead.excluded.name, "run": self.lead.excluded.run},
+        )
+        self.budget = insert(budgets).values({c.name: _of(c.name) for c in budgets.c})
+        self.budget = self.budget.on_conflict_do_update(
+            index_elements=[budgets.c.tenant],
+            set_={name: self.budget.excluded[name] for name in ("budget", "set_by", "at_ms")},
+        )
+        # Once for each window: rows of one VALUES have no cache key, and would be compiled anew each time.
+        self.book = _adding(insert(windows).values({c.name: _of(c.name) for c in windows.c}), windows)
+        self.count = _adding(insert(usage).values({c.name: _of(c.name) for c in usage.c}), usage)
+
+
+def _bump(insert: Any) -> Any:
+    """Lock the tenant's row to the end of the transaction, and number what is about to be written in it."""
+    names = ("last_seq", "open_holds", "budget_version")
+    made = insert(accounts).values(tenant=_of("tenant"), **{name: _of(name) for name in names})
+    return made.on_conflict_do_update(
+        index_elements=[accounts.c.tenant], set_={name: accounts.c[name] + made.excluded[name] for name in names}
+    ).returning(
+        accounts.c.last_seq, accounts.c.open_holds, accounts.c.budget_version, accounts.c.sealed_seq, default_version
+    )
+
+
+def _adding(made: Any, table: Any) -> Any:
+    return made.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={c.name: table.c[c.name] + made.excluded[c.name] for c in table.c if not c.primary_key},
+    )
