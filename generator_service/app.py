@@ -51,7 +51,7 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     """
     tiers = settings.tiers()
     store = await asyncio.to_thread(Store, settings.store, settings.store_options)
-    governor = Governor(settings.limits(), memory_bytes=settings.memory_bytes, measure=load is None)
+    governor = Governor(settings.limits(tiers.values()), memory_bytes=settings.memory_bytes, measure=load is None)
     runner = Runner(
         store,
         load or partial(load_engines, settings, tiers),

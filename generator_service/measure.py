@@ -66,8 +66,11 @@ def high_steps(parts: Components, steps: int) -> int:
 
 
 def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
-    """Makes a few videos of four steps and tells ``estimator`` how long each step took."""
+    """Makes a few videos of four steps and tells ``estimator`` how long each step took. None in a tier that compiles: there is no
+    estimate before its first video."""
     limits = engine.tier
+    if limits.compile:
+        return  # each of these sizes would be compiled first, and then used for nothing else
     for width, height, frames in SIZES:
         if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
             continue

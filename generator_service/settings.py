@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from generator_service import tier
 from generator_service.scheduler import Limits
 from reelgate.rpc.telemetry import Traces
+
+# A switch of experts costs at most a step, of which this holds a dozen.
+SWAP_GROUP_S = 60.0
 
 
 def data_folder() -> Path:
@@ -50,7 +54,8 @@ class Settings(BaseSettings):
     floor: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of the device that tiers of lower priority keep while one of higher priority has work."""
     expert_group_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """For how long requests that need the expert on the device go first; 0 where both experts fit."""
+    """For how long requests that need the expert on the device go first; 0: not at all where both experts fit, a minute in tiers with
+    ``offload: expert``."""
     memory_bytes: Annotated[int, Field(ge=1)] | None = None
     """What requests may use on a CPU, weights included; all of the machine's memory where it is not set. A GPU is asked."""
     default_tier: str = "embedded"
@@ -81,12 +86,14 @@ class Settings(BaseSettings):
         """Where traces go."""
         return Traces(endpoint=self.traces, ratio=self.traces_ratio, steps=self.traces_steps)
 
-    def limits(self) -> Limits:
-        """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue."""
+    def limits(self, tiers: Iterable[tier.Tier] = ()) -> Limits:
+        """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue; where an expert of
+        ``tiers`` has to come for its steps, those that need it go first for a while."""
+        swapped = any(each.offload == "expert" for each in tiers)
         return Limits(
             begun=self.begun,
             floor=self.floor,
-            group=self.expert_group_seconds,
+            group=self.expert_group_seconds or (SWAP_GROUP_S if swapped else 0.0),
             leave_room=self.token_file is not None,
         )
 

@@ -58,6 +58,13 @@ def test_a_kernel_worse_than_the_native_one_is_not_taken_however_fast(error: flo
     assert attention._good(fast, [native, fast]) is good
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(0.5, "cudnn"), (0.89, "cudnn"), (0.95, "native"), (2.0, "native")])
+def test_another_kernel_must_be_clearly_faster_so_that_noise_turns_no_name(seconds: float, taken: str) -> None:
+    native = attention.Trial(kernel="native", seconds=1.0, error=2e-3)
+    other = attention.Trial(kernel="cudnn", seconds=seconds, error=2e-3)
+    assert attention._fastest([native, other]).kernel == taken
+
+
 def test_what_auto_chose_is_told_and_is_on_every_block(tier: Tier, tiny: Callable[..., Request]) -> None:
     plain, chosen = (wan.load(tier.model_copy(update=changes), CPU) for changes in ({}, {"attention": "auto"}))
     assert chosen.tuned.settings()["attention_chosen"] == "native"

@@ -124,3 +124,11 @@ def test_a_folder_of_ones_own_adds_tiers_and_stands_instead_of_shipped_ones(
     assert {name: each.model for name, each in Settings().tiers().items() if name != "embedded"} == {
         "fast": "some/model"
     }
+
+
+def test_where_experts_change_places_those_that_need_the_one_that_is_there_go_first(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(f"{GOOD}offload: expert\n")
+    small = tiers.load(tmp_path / "small.yaml")
+    assert Settings().limits().group == 0
+    assert Settings().limits([small]).group == 60
+    assert Settings(expert_group_seconds=5).limits([small]).group == 5
