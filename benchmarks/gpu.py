@@ -35,6 +35,7 @@ from benchmarks.gpu_model import Model
 from benchmarks.gpu_table import goals, table
 from benchmarks.report import close
 
+FP8, VAE = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}
 ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "device": gpu_parts.of_device,
     "attention": gpu_parts.kernels,
@@ -49,10 +50,12 @@ ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "request-480p": lambda bench: gpu_whole.request(bench, bench.p480),
     "request-720p": lambda bench: gpu_whole.request(bench, bench.p720),
     "memory-bf16": lambda bench: gpu_whole.memory(bench),
-    "memory-fp8": lambda bench: gpu_whole.memory(bench, quantisation="fp8"),
-    "memory-80": lambda bench: gpu_whole.memory(bench, 80, quantisation="fp8"),
-    "memory-48": lambda bench: gpu_whole.memory(bench, 48, quantisation="fp8", text_encoder="host"),
-    "memory-24": lambda bench: gpu_whole.memory(bench, 24, quantisation="fp8", text_encoder="host", offload="expert"),
+    "memory-fp8": lambda bench: gpu_whole.memory(bench, **FP8),
+    "memory-bf16-vae16": lambda bench: gpu_whole.memory(bench, **VAE),
+    "memory-fp8-vae16": lambda bench: gpu_whole.memory(bench, **FP8, **VAE),
+    "memory-80": lambda bench: gpu_whole.memory(bench, 80, **FP8),
+    "memory-48": lambda bench: gpu_whole.memory(bench, 48, **FP8, **VAE),
+    "memory-24": lambda bench: gpu_whole.memory(bench, 24, **FP8, **VAE, text_encoder="host", offload="expert"),
     "decode-720p": gpu_parts.decode,
     "switch": gpu_steps.switch,
     "prompt-length": gpu_steps.prompt_lengths,

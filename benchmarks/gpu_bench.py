@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import gpu_model, gpu_time
 from benchmarks.gpu_model import Model, engine_of
-from generator_service import compiled, offload, precision
+from generator_service import compiled, offload, precision, wan
 from generator_service.engine import Engine
 from generator_service.geometry import Shape
 
@@ -81,7 +81,7 @@ def whole(bench: Bench, tier: Any) -> Engine:
     encoder = bench.model.encoder()
     encoder = encoder.to("cpu") if tier.text_encoder == "host" else encoder
     placed = tier.model_copy(update={"quantisation": "none", "fuse_qkv": False})
-    engine = engine_of(bench.model, placed, experts, vae=bench.model.vae(), encoder=encoder)
+    engine = engine_of(bench.model, placed, experts, vae=bench.model.vae(wan.DTYPES[tier.vae_dtype]), encoder=encoder)
     engine = Engine(dataclasses.replace(engine.parts, tier=tier.model_copy(update=away)))
     offload.apply(engine.parts, offload.OFFLOADS[tier.offload])
     return engine

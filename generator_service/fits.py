@@ -20,15 +20,18 @@ GB = 1_000_000_000
 SIZES: tuple[Size, ...] = ((832, 480, 81), (1280, 720, 81))
 SIZES_5B: tuple[Size, ...] = ((1280, 704, 121),)
 CARDS = (24, 48, 80, 141)
-# From the fastest to the one that needs least: precision of the experts' blocks, what is offloaded, where UMT5 is.
+VAE, HOST, FP8 = {"vae_dtype": "bfloat16"}, {"text_encoder": "host"}, {"quantisation": "fp8"}
+# From what changes least to what needs least: precision of the VAE and of the experts' blocks, where UMT5 is, what is offloaded.
 WAYS: tuple[dict[str, str], ...] = (
     {},
-    {"text_encoder": "host"},
-    {"quantisation": "fp8"},
-    {"quantisation": "fp8", "text_encoder": "host"},
-    {"offload": "expert", "text_encoder": "host"},
-    {"quantisation": "fp8", "offload": "expert", "text_encoder": "host"},
-    {"quantisation": "fp8", "offload": "group", "text_encoder": "host"},
+    VAE,
+    VAE | HOST,
+    FP8,
+    FP8 | VAE,
+    FP8 | VAE | HOST,
+    VAE | HOST | {"offload": "expert"},
+    FP8 | VAE | HOST | {"offload": "expert"},
+    FP8 | VAE | HOST | {"offload": "group"},
 )
 
 
@@ -44,7 +47,8 @@ class Choice:
 
 
 def choices(tier: Tier, sizes: tuple[Size, ...]) -> Iterator[Choice]:
-    """For each card and size the first way that fits, by decoding in tiles where it must; else the last of all, and no rung."""
+    """For each card and size the first way that fits; decoding in tiles, and then blocks one at a time, only where none does; else the
+    last of all, and no rung."""
     for card in CARDS:
         for size in sizes:
             yield _choice(tier, card, size)
@@ -52,7 +56,8 @@ def choices(tier: Tier, sizes: tuple[Size, ...]) -> Iterator[Choice]:
 
 def _choice(tier: Tier, card: int, size: Size) -> Choice:
     found = [_with(tier, card, size, way) for way in WAYS if not _pointless(tier, way)]
-    return next((each for each in found if each.rung is not None), found[-1])
+    whole = (each for each in found if each.rung is Rung.PLAIN and each.settings.get("offload") != "group")
+    return [*whole, *(each for each in found if each.rung is not None), found[-1]][0]
 
 
 def _pointless(tier: Tier, way: Mapping[str, str]) -> bool:

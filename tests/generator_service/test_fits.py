@@ -57,8 +57,16 @@ def test_a_smaller_card_is_never_given_a_way_that_needs_more() -> None:
             found = [choice for choice in fits.choices(tier, (size,)) if choice.rung is not None]
             assert found
             assert all(choice.predicted <= choice.card * fits.GB for choice in found)
-            ways = [fits.WAYS.index(dict(choice.settings)) for choice in found]
-            assert ways == sorted(ways, reverse=True)
+            needed = [choice.predicted for choice in found]
+            assert needed == sorted(needed)
+
+
+def test_tiles_and_single_blocks_are_for_cards_where_nothing_else_fits() -> None:
+    for choice in fits.choices(FULL, fits.SIZES):
+        if choice.rung is not Rung.PLAIN or choice.settings.get("offload") == "group":
+            ways = [fits._with(FULL, choice.card, choice.size, way) for way in fits.WAYS]
+            plain = [way for way in ways if way.rung is Rung.PLAIN]
+            assert all(way.settings["offload"] == "group" for way in plain)
 
 
 def test_the_largest_card_runs_the_official_settings_untouched() -> None:
