@@ -15,8 +15,8 @@ SCRIPT = ROOT / "benchmarks" / "gpu.py"
 NEEDS_EIGHT_BIT_KERNEL = {"step-480p-fp8-attention8", "step-720p-fp8-attention8"}
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
+def run(*arguments: str, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), *arguments]
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": "/usr/bin:/bin"}
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, env=environment)
 
@@ -53,3 +53,18 @@ def test_the_table_counts_what_was_kept_against_its_goals(tmp_path: Path) -> Non
     assert "4.900 s     4.000     1.23  SGLang 5.14" in done.stdout
     assert "RuntimeError: no room" in done.stdout
     assert "device: a card" in done.stdout
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_step_that_processes_share_is_the_step_of_one(processes: int) -> None:
+    """Over gloo: each has an equal share of the 64 latent tokens, and all end with the same latents, or the script fails."""
+    done = run("--cpu-check", "--processes", str(processes), script=ROOT / "benchmarks" / "gpu_parallel.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{processes} processes on cpu, 64 tokens, {64 // processes} in each" in done.stdout
+    assert done.stdout.strip().splitlines()[-1] == "0 met, 0 missed, 1 not measured"
+
+
+def test_without_gpus_sharing_is_not_measured() -> None:
+    done = run(script=ROOT / "benchmarks" / "gpu_parallel.py")
+    assert done.returncode == 0
+    assert done.stdout.strip().splitlines()[-1] == "0 met, 0 missed, 1 not measured"
