@@ -33,7 +33,7 @@ protos: $(STAMP) ## write the stubs anew
 	@scripts/protos.sh
 
 bench: $(STAMP) ## every benchmark, quickly
-	@for f in prompts preprocess bart embedded_bart embedded engine engine_schedule engine_text estimates abnormal; do echo "== $$f"; $(PY) benchmarks/$$f.py --quick || exit 1; done
+	@for f in prompts preprocess bart embedded_bart embedded engine engine_schedule engine_text estimates abnormal gpu gpu_parallel; do echo "== $$f"; $(PY) benchmarks/$$f.py --quick || exit 1; done
 
 $(BUF): package.json
 	@command -v npm >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq npm; }

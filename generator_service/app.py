@@ -51,7 +51,7 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     """
     tiers = settings.tiers()
     store = await asyncio.to_thread(Store, settings.store, settings.store_options)
-    governor = Governor(settings.limits(), memory_bytes=settings.memory_bytes, measure=load is None)
+    governor = Governor(settings.limits(tiers.values()), memory_bytes=settings.memory_bytes, measure=load is None)
     runner = Runner(
         store,
         load or partial(load_engines, settings, tiers),
@@ -95,7 +95,7 @@ def load_engines(settings: Settings, tiers: Mapping[str, Tier]) -> dict[str, Eng
     """
     import torch
 
-    from generator_service import wan
+    from generator_service import offload, wan
     from generator_service.engine import Engine
 
     name = settings.device
@@ -105,7 +105,9 @@ def load_engines(settings: Settings, tiers: Mapping[str, Tier]) -> dict[str, Eng
         torch.set_num_threads(settings.threads)
     engines: dict[str, Engine] = {}
     for tier in tiers.values():
-        engines[tier.tier] = Engine(wan.load(tier, torch.device(name)))
+        parts = wan.load(tier, torch.device(name))
+        offload.apply(parts, offload.OFFLOADS[tier.offload])
+        engines[tier.tier] = Engine(parts)
         engines[tier.tier].canary()
         log.info("tier loaded", extra={"tier": tier.tier, "device": name})
     return engines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator_service import core
@@ -176,7 +178,8 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
     )
 
 
-def tier(model: Model, weights: str) -> pb.Tier:
+def tier(model: Model, weights: str, chosen: Mapping[str, str]) -> pb.Tier:
+    """``chosen``: what the device decided about the tier's settings."""
     value = model.tier
     return pb.Tier(
         name=value.tier,
@@ -203,6 +206,7 @@ def tier(model: Model, weights: str) -> pb.Tier:
         model_fingerprint=weights,
         negative_prompt=value.negative_prompt,
         vocabulary=value.words,
+        settings={**value.settings(), **chosen},
     )
 
 

@@ -36,12 +36,14 @@ class Decoding:
 
 def begin(vae: AutoencoderKLWan, latents: Tensor) -> Decoding:
     """``latents`` back at the VAE's own scale, and an empty memory for its causal convolutions."""
-    latents = latents.to(vae.dtype)
+    latents = latents.float()
     shape = (1, vae.config["z_dim"], 1, 1, 1)
     mean = torch.tensor(vae.config["latents_mean"]).view(shape).to(latents)
     inverse_std = 1.0 / torch.tensor(vae.config["latents_std"]).view(shape).to(latents)
     vae.clear_cache()
-    return Decoding(latents=vae.post_quant_conv(latents / inverse_std + mean), memory=list(vae._feat_map))
+    return Decoding(
+        latents=vae.post_quant_conv((latents / inverse_std + mean).to(vae.dtype)), memory=list(vae._feat_map)
+    )
 
 
 def pictures(vae: AutoencoderKLWan, state: Decoding) -> Pictures:
@@ -54,6 +56,6 @@ def pictures(vae: AutoencoderKLWan, state: Decoding) -> Pictures:
     if vae.config["patch_size"] is not None:
         piece = unpatchify(piece, patch_size=vae.config["patch_size"])
     state.index += 1
-    unit = piece[0].clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0)
+    unit = piece[0].float().clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0)
     made: Pictures = unit.mul(255.0).round().to(torch.uint8).cpu().numpy()
     return made

@@ -42,12 +42,14 @@ class Descent:
         """``run`` is told its rung, and the weights of its tier are moved if need be."""
         run.tally.rung = self.rung(run.request)
         tier = run.request.take.tier
-        wanted = max((rung for of, rung in list(self._rungs.values()) if of == tier), default=Rung.PLAIN)
-        if wanted < Rung.EXPERT_OFFLOADED or Rung.EXPERT_OFFLOADED not in self._there:
-            wanted = Rung.PLAIN
-        if self._applied.get(tier, Rung.PLAIN) is not wanted:
-            from generator_service import offload
+        if Rung.EXPERT_OFFLOADED not in self._there:
+            return
+        from generator_service import offload
 
+        least = offload.OFFLOADS[self._engines[tier].tier.offload]
+        wanted = max((rung for of, rung in list(self._rungs.values()) if of == tier), default=least)
+        wanted = max(wanted, least) if wanted >= Rung.EXPERT_OFFLOADED else least
+        if self._applied.get(tier, least) is not wanted:
             offload.apply(self._engines[tier].parts, wanted)
             self._applied[tier] = wanted
 

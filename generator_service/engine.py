@@ -3,7 +3,8 @@
 The loop is that of diffusers' ``WanPipeline`` taken apart, so that whoever calls it may stop, look or turn to another
 request between any two steps; the latents are bit-equal to the pipeline's. This is exact mode: batch of one,
 conditional and unconditional as two passes, no caches over steps but the text's keys and values, which change no bit
-(`text_kv.py`). A tier with ``fold_text`` or ``batch`` is not exact, and its execution fingerprint says so.
+(`text_kv.py`). A tier that folds, batches, quantises, compiles, skips or thins out guidance is not exact, and its execution
+fingerprint says so.
 
 Call from one thread at a time; nothing here locks.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -20,11 +22,14 @@ from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from safetensors.torch import load, save
 from torch import Tensor
 
+from generator_service import compiled, guidance
 from generator_service.batch import Row, velocities
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.decoding import Decoding, Pictures, begin, pictures
+from generator_service.guidance import Direction
 from generator_service.snapshot import Frozen
+from generator_service.step_cache import Ticket
 from generator_service.text import PromptStates
 from generator_service.tier import Tier
 from generator_service.wan import Components
@@ -40,7 +45,8 @@ class NotFiniteError(ArithmeticError):
 class Denoising:
     """A take on its way. ``latents`` is fp32 (1, channels, latent frames, height/8, width/8); ``index`` steps are done.
 
-    ``negative`` is None where guidance is off.
+    ``negative`` is None where guidance is off. ``direction`` and ``ticket`` are what a tier that thins out guidance or skips
+    work keeps from step to step; they are in no snapshot.
     """
 
     take: Take
@@ -49,6 +55,8 @@ class Denoising:
     negative: PromptStates | None
     scheduler: UniPCMultistepScheduler
     index: int = 0
+    direction: Direction | None = None
+    ticket: Ticket | None = None
 
     @property
     def done(self) -> bool:
@@ -140,14 +148,35 @@ class Engine:
                 if error is not None:
                     raise error
             return
-        t = state.scheduler.timesteps[state.index]
-        expert, guidance = self._expert(t, state.take)
+        self._move(state, self._guided_one(state))
+
+    def _guided_one(self, state: Denoising) -> Tensor:
+        """The velocity of the next step of ``state``, fp32, by as many passes as it needs."""
+        tier, t = self.tier, state.scheduler.timesteps[state.index]
+        expert, scale = self._expert(t, state.take)
+        number = int(expert is not self._parts.transformer)
         noisy = state.latents.to(self._parts.dtype)
-        velocity = self._velocity(expert, noisy, t, state.prompt)
-        if state.negative is not None:
-            away = self._velocity(expert, noisy, t, state.negative)
-            velocity = away + guidance * (velocity - away)
-        self._move(state, velocity)
+        velocity = self._velocity(expert, noisy, t, state, state.prompt)
+        if state.negative is None or not self._guides(t):
+            return velocity.float()
+        if not guidance.fresh(tier, state.index, state.direction, number) and state.direction is not None:
+            return guidance.along(velocity, state.direction, scale)
+        away = self._velocity(expert, noisy, t, state, state.negative)
+        if tier.guidance_every > 1:
+            state.direction = Direction(expert=number, towards=velocity.float() - away.float())
+        return guidance.combine(away, velocity, scale)
+
+    def _guides(self, t: Tensor) -> bool:
+        return guidance.here(self.tier, t, self._parts.scheduler.config["num_train_timesteps"])
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a snapshot may hold a take of this tier at all."""
+        return self.tier.step_cache is None
+
+    def resumable(self, state: Denoising) -> bool:
+        """Whether a snapshot holds all that ``state`` needs now to go on to the same bits."""
+        return self.resumes and state.index % self.tier.guidance_every == 0
 
     @torch.no_grad()
     def step_many(self, states: Sequence[Denoising]) -> list[Exception | None]:
@@ -168,11 +197,11 @@ class Engine:
         scales = []
         for i, state in enumerate(states):
             t = state.scheduler.timesteps[state.index]
-            expert, guidance = self._expert(t, state.take)
-            scales.append(guidance)
+            expert, scale = self._expert(t, state.take)
+            scales.append(scale)
             noisy = state.latents.to(self._parts.dtype)
             for negative, text in ((False, state.prompt), (True, state.negative)):
-                if text is not None:
+                if text is not None and (not negative or self._guides(t)):
                     rows.setdefault(expert, []).append((i, negative, Row(noisy=noisy, t=t, text=text)))
         most = max(1, self.tier.batch_tokens // self._latent_tokens(states[0].latents))
         found: dict[tuple[int, bool], Tensor] = {}
@@ -180,7 +209,7 @@ class Engine:
             made = velocities(expert, [row for *_, row in of_expert], self._text, most=most, passes=self.passes)
             found |= {(i, negative): each for (i, negative, _), each in zip(of_expert, made, strict=True)}
         return [
-            found[i, False] if (i, True) not in found else found[i, True] + scale * (found[i, False] - found[i, True])
+            guidance.combine(found[i, True], found[i, False], scale) if (i, True) in found else found[i, False].float()
             for i, scale in enumerate(scales)
         ]
 
@@ -214,28 +243,40 @@ class Engine:
         return pictures(self._parts.vae, state)
 
     def canary(self) -> None:
-        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them.
+        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them. A tier that
+        compiles does so here, for its default video, so that the first request does not wait for it.
 
-        Raises what broke.
+        Raises what broke, `compiled.GraphsError` among it.
         """
-        take = Take(
-            tenant="",
-            prompt="a",
-            negative_prompt="",
-            width=32,
-            height=32,
-            frames=1,
-            steps=1,
-            guidance=self.tier.guidance,
-            guidance_2=self.tier.guidance_2,
-            seed=0,
-            tier=self.tier.tier,
-            execution="",
-        )
-        state = self.prepare(take)
-        self.step(state)
+        tier = self.tier
+        before = compiled.graphs()
+        # Folded texts have as many rows as tokens: the second one has torch make the graph for any number of them.
+        prompts = ("a", "a b c d e f") if tier.compile and tier.fold_text else ("a",)
+        for prompt in prompts:
+            state = self.prepare(self._smallest(prompt))
+            self.step(state)
+        if tier.compile:
+            compiled.check(compiled.graphs() - before, len(prompts))
         self.decode(self.begin_decode(state.latents))
         self._text.clear()
+
+    def _smallest(self, prompt: str) -> Take:
+        """For the canary. A compiled block is compiled for a shape: that of the tier's default video."""
+        tier = self.tier
+        return Take(
+            tenant="",
+            prompt=prompt,
+            negative_prompt="",
+            width=tier.width.default if tier.compile else 2 * tier.multiple,
+            height=tier.height.default if tier.compile else 2 * tier.multiple,
+            frames=tier.frames.default if tier.compile else 1,
+            steps=1,
+            guidance=tier.guidance,
+            guidance_2=tier.guidance_2,
+            seed=0,
+            tier=tier.tier,
+            execution="",
+        )
 
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts
@@ -249,8 +290,12 @@ class Engine:
         scheduler = UniPCMultistepScheduler.from_config(self._parts.scheduler.config)
         scheduler.set_timesteps(take.steps, device=self._parts.device)
         scheduler.set_begin_index(0)
+        cache = self.tier.step_cache
+        # Ratios were measured for the steps of one schedule: a take of another is made in full.
+        skips = cache is not None and (cache.kind != "mag" or take.steps == self.tier.steps.default)
         return Denoising(
             take=take,
+            ticket=Ticket(self.experts) if skips else None,
             latents=latents,
             prompt=self._encode(take.prompt),
             negative=self._encode(take.negative_prompt) if take.guidance > 1.0 else None,
@@ -260,13 +305,30 @@ class Engine:
     def _encode(self, prompt: str) -> PromptStates:
         return self._text.encode(prompt)
 
-    def _velocity(self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, prompt: PromptStates) -> Tensor:
+    @property
+    def experts(self) -> list[WanTransformer3DModel]:
+        """That of high noise levels first."""
+        parts = self._parts
+        return [parts.transformer] if parts.transformer_2 is None else [parts.transformer, parts.transformer_2]
+
+    def _velocity(
+        self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, state: Denoising, prompt: PromptStates
+    ) -> Tensor:
         self.passes[1] += 1
-        with self._text.lent(expert, prompt) as states:
+        with self._text.lent(expert, prompt) as states, self._going_on(expert, state, prompt):
             velocity: Tensor = expert(
                 hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=states, return_dict=False
             )[0]
         return velocity
+
+    def _going_on(
+        self, expert: WanTransformer3DModel, state: Denoising, prompt: PromptStates
+    ) -> AbstractContextManager[None]:
+        """For the hooks of a step cache: whose pass this is. One without a ticket is nobody's, and skips nothing."""
+        if self.tier.step_cache is None:
+            return nullcontext()
+        ticket = state.ticket or Ticket(self.experts)
+        return ticket.held(expert, "prompt" if prompt is state.prompt else "negative")
 
     def _noise(self, take: Take) -> Tensor:
         """Noise of the request's own shape, drawn on the CPU: the same on every device, and never a slice of a longer

@@ -75,10 +75,14 @@ class Geometry:
     text_kept: int = 0
     batch_tokens: int = 0
     batch_requests: int = 1
+    # TI2V-5B's decoder: blocks keep their width where they upsample.
+    residual: bool = False
+    # "none", "expert" or "group": what of the experts' weights is never on the device, see `Tier.offload`.
+    offload: str = "none"
 
     @classmethod
     def of(
-        cls, transformer: Mapping[str, Any], vae: Mapping[str, Any], text: Mapping[str, Any], **more: int
+        cls, transformer: Mapping[str, Any], vae: Mapping[str, Any], text: Mapping[str, Any], **more: Any
     ) -> Geometry:
         """From the three configurations as diffusers and transformers write them."""
         base = vae["decoder_base_dim"] or vae["base_dim"]
@@ -100,6 +104,7 @@ class Geometry:
             decoder_out=vae["out_channels"],
             spatial=vae["scale_factor_spatial"],
             temporal=vae["scale_factor_temporal"],
+            residual=bool(vae.get("is_residual", False)),
             **more,
         )
 
@@ -138,7 +143,7 @@ class Geometry:
         for _ in range(4):
             yield causal(dims[0], dims[0])
         for level, (inputs, outputs) in enumerate(pairwise(dims)):
-            entering = inputs // 2 if level else inputs
+            entering = inputs // 2 if level and not self.residual else inputs
             for block in range(self.decoder_blocks + 1):
                 yield causal(entering if block == 0 else outputs, outputs)
                 yield causal(outputs, outputs)
@@ -148,5 +153,6 @@ class Geometry:
                 yield causal(outputs, 2 * outputs, 3)
                 frames *= 2
             height, width = 2 * height, 2 * width
-            yield Conv(inputs=outputs, outputs=outputs // 2, taps=9, frames=frames, height=height, width=width)
+            halved = outputs if self.residual else outputs // 2
+            yield Conv(inputs=outputs, outputs=halved, taps=9, frames=frames, height=height, width=width)
         yield causal(dims[-1], self.decoder_out)

@@ -32,7 +32,8 @@ def geometry(parts: Components) -> Geometry:
         window=parts.tier.max_sequence_length,
         item=parts.dtype.itemsize,
         vae_item=parts.vae.dtype.itemsize,
-        weights=sum(_bytes(part) for part in (*experts, parts.vae, parts.text_encoder)),
+        weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
+        offload=parts.tier.offload,
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
@@ -65,8 +66,11 @@ def high_steps(parts: Components, steps: int) -> int:
 
 
 def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
-    """Makes a few videos of four steps and tells ``estimator`` how long each step took."""
+    """Makes a few videos of four steps and tells ``estimator`` how long each step took. None in a tier that compiles: there is no
+    estimate before its first video."""
     limits = engine.tier
+    if limits.compile:
+        return  # each of these sizes would be compiled first, and then used for nothing else
     for width, height, frames in SIZES:
         if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
             continue
@@ -118,6 +122,11 @@ def _video(
         pieces.append(timed(Stage.DECODE, kind, engine.decode, decoding))
     timed(Stage.ENCODE, kinds[Stage.ENCODE][0], post.finish, pieces, Finish(fps=engine.tier.fps))
     return found
+
+
+def _texts(parts: Components) -> list[nn.Module]:
+    """The text encoder where it is on the device."""
+    return [] if parts.tier.text_encoder == "host" and parts.device.type != "cpu" else [parts.text_encoder]
 
 
 def _bytes(part: nn.Module) -> int:

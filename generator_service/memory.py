@@ -1,6 +1,6 @@
 """How many bytes of the device a request needs at its peak, before it is admitted.
 
-The terms follow from the shapes; the four coefficients are measured, with `Allocations` on a CPU in fp32 over five shapes of
+The terms follow from the shapes; the coefficients are measured, with `Allocations` on a CPU in fp32 over five shapes of
 the embedded model and three other widths of its feed-forward (tests/generator_service/test_memory.py measures them again).
 On a GPU, or in another precision, they are a beginning: `Correction` learns from what the device says.
 """
@@ -23,6 +23,8 @@ BESIDE_FEED_FORWARD, IN_ATTENTION = 3.5, 8.0
 TEXT_INSIDE = 5.2
 # Of a convolution's input: itself, its residual, joined with earlier frames, padded.
 AROUND_CONVOLUTION = 3.75
+# In TI2V-5B's decoder beside it: what a block began with, and the same repeated to the next one's size.
+AROUND_RESIDUAL = 7.3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,19 +88,27 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     # Kept keys and values are made for one text at a time, and not copied for a batch.
     texts = 1 if geometry.text_kept else rows
     activations = rows * tokens * max(feed_forward, IN_ATTENTION * geometry.width)
-    block = geometry.expert // max(1, geometry.layers)
+    around = AROUND_RESIDUAL if geometry.residual else AROUND_CONVOLUTION
+    idle, grouped = idle_bytes(geometry)
+    never = {"none": 0, "expert": idle}.get(geometry.offload, grouped)
     return Need(
-        weights=geometry.weights + cached,
+        weights=geometry.weights - never + cached,
         held=LATENT_COPIES * latents + states,
         kept=kept,
         text=round(SCORES * geometry.text_heads * geometry.window**2 * item),
         step=round(item * (activations + TEXT_INSIDE * texts * geometry.window * geometry.width)),
-        decode=round(AROUND_CONVOLUTION * geometry.vae_item * max(c.inputs * c.places for c in layers)),
+        decode=round(around * geometry.vae_item * max(c.inputs * c.places for c in layers)),
         map=geometry.vae_item * sum(c.inputs * c.memory * c.height * c.width for c in layers),
         tile=tile_share(shape.height) * tile_share(shape.width),
-        offloaded=geometry.expert * (geometry.experts - 1),
-        grouped=geometry.expert * geometry.experts - 2 * block,
+        offloaded=max(0, idle - never),
+        grouped=max(0, grouped - never),
     )
+
+
+def idle_bytes(geometry: Geometry) -> tuple[int, int]:
+    """Of the experts' weights, what leaves the device where one expert is there at a time, and where two blocks are."""
+    block = geometry.expert // max(1, geometry.layers)
+    return geometry.expert * (geometry.experts - 1), geometry.expert * geometry.experts - 2 * block
 
 
 def tile_share(length: int) -> float:

@@ -1,6 +1,6 @@
-"""Moves weights off the device, by the hooks of accelerate and diffusers. On until `restore`.
+"""Moves weights off the device, by `swap.py` and the hooks of diffusers. On until `restore`.
 
-Offloading copies weights and changes no value. The hooks are counted, because an optimisation that is not on looks like one
+Offloading copies weights and changes no value. What is on is counted, because an optimisation that is not on looks like one
 that is.
 """
 
@@ -9,53 +9,61 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from accelerate import cpu_offload_with_hook
-from accelerate.hooks import remove_hook_from_module
 from diffusers.hooks import HookRegistry, apply_group_offloading
 from diffusers.hooks.group_offloading import _GROUP_OFFLOADING
 from torch import nn
 
+from generator_service import swap
 from generator_service.core import Rung
+from generator_service.swap import Swap
 from generator_service.wan import Components
 
 HOST = "cpu"
+# Where a tier begins that never has all its weights on the device.
+OFFLOADS = {"none": Rung.PLAIN, "expert": Rung.EXPERT_OFFLOADED, "group": Rung.GROUPS_OFFLOADED}
 
 
 def apply(parts: Components, rung: Rung) -> int:
     """Puts ``parts`` on ``rung``; how many hooks that took. Nothing above `Rung.EXPERT_OFFLOADED`."""
-    restore(parts)
+    if rung < Rung.EXPERT_OFFLOADED:
+        restore(parts)
+        return 0
+    _unhook(parts)
     if rung is Rung.EXPERT_OFFLOADED:
         return _swap(parts)
-    if rung > Rung.EXPERT_OFFLOADED:
-        return sum(_group(parts, expert) for expert in _experts(parts))
-    return 0
+    return sum(_group(parts, expert) for expert in _experts(parts))
 
 
 def restore(parts: Components) -> None:
     """All weights back on the device, and no hooks. Cheap when there is nothing to do."""
+    _unhook(parts)
     for expert in _experts(parts):
-        if hasattr(expert, "_hf_hook"):
-            remove_hook_from_module(expert, recurse=False)
-            expert.to(parts.device)
-        if _grouped(expert):
-            HookRegistry.check_if_exists_or_initialize(expert).remove_hook(_GROUP_OFFLOADING, recurse=True)
-            expert.to(parts.device)
+        expert.to(parts.device)
 
 
 def away(expert: nn.Module) -> bool:
-    """Whether weights of ``expert`` come to the device only inside its forward: nobody may call a part of it alone."""
-    return hasattr(expert, "_hf_hook") or _grouped(expert) > 0
+    """Whether weights of ``expert`` come to the device only inside its forward: nobody may call a part of it alone. One that
+    comes as a whole is brought here and now."""
+    if (found := swap.of(expert)) is not None:
+        found.bring(expert)
+    return _grouped(expert) > 0
+
+
+def _unhook(parts: Components) -> None:
+    for expert in _experts(parts):
+        if (found := swap.of(expert)) is not None:
+            found.remove()
+        if _grouped(expert):
+            HookRegistry.check_if_exists_or_initialize(expert).remove_hook(_GROUP_OFFLOADING, recurse=True)
 
 
 def _swap(parts: Components) -> int:
-    """Each expert comes to the device when it is called, and sends the other one away."""
+    """Each expert comes to the device when it is called, and the other one goes."""
     if parts.transformer_2 is None:
+        parts.transformer.to(parts.device)
         return 0
-    parts.transformer_2.to(HOST)
-    _, first = cpu_offload_with_hook(parts.transformer, parts.device)
-    _, second = cpu_offload_with_hook(parts.transformer_2, parts.device, prev_module_hook=first)
-    first.hook.prev_module_hook = second
-    return sum(hasattr(expert, "_hf_hook") for expert in _experts(parts))
+    Swap(_experts(parts), parts.device)
+    return sum(swap.of(expert) is not None for expert in _experts(parts))
 
 
 def _group(parts: Components, expert: nn.Module) -> int:

@@ -76,6 +76,7 @@ def resolve(wanted: Wanted, models: Mapping[str, Model], default_tier: str) -> R
     if violations := [Violation(subject=field, description=rule) for field, rule in _broken(wanted)]:
         raise InvalidFieldError("; ".join(f"{v.subject}: {v.description}" for v in violations), violations=violations)
     request = _filled(wanted, model)
+    _check_multiple(request.take, tier)
     _check_limits(request.take, tier)
     _check_window(model, "prompt", request.take.prompt)
     _check_window(model, "negative_prompt", request.take.negative_prompt)
@@ -143,6 +144,14 @@ def _filled(wanted: Wanted, model: Model) -> Request:
         execution=model.execution,
     )
     return Request(take=take, finish=Finish(fps=fps, watermark=wanted.watermark.strip()))
+
+
+def _check_multiple(take: Take, tier: Tier) -> None:
+    """Some models cut pictures into larger pieces than 16 pixels."""
+    for field, size in (("width", take.width), ("height", take.height)):
+        if size % tier.multiple:
+            rule = f"is {size}, must be a multiple of {tier.multiple} in the tier {tier.tier}"
+            raise InvalidFieldError.of(f"settings.{field}", rule)
 
 
 def _check_limits(take: Take, tier: Tier) -> None:

@@ -93,7 +93,8 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
             yield pb.DownloadVideoResponse(data=piece, offset=start, total_bytes=len(data))
 
     async def GetModel(self, message: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        tiers = [convert.tier(engine, engine.parts.weights) for engine in self._ready().values()]
+        engines = self._ready().values()
+        tiers = [convert.tier(engine, engine.parts.weights, engine.parts.tuned.settings()) for engine in engines]
         return pb.GetModelResponse(tiers=tiers, default_tier=self._default_tier)
 
     def _ready(self) -> Mapping[str, Engine]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from generator_service import tier
 from generator_service.scheduler import Limits
 from reelgate.rpc.telemetry import Traces
+
+# A switch of experts costs at most a step, of which this holds a dozen.
+SWAP_GROUP_S = 60.0
 
 
 def data_folder() -> Path:
@@ -50,7 +54,8 @@ class Settings(BaseSettings):
     floor: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     """Share of the device that tiers of lower priority keep while one of higher priority has work."""
     expert_group_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """For how long requests that need the expert on the device go first; 0 where both experts fit."""
+    """For how long requests that need the expert on the device go first; 0: not at all where both experts fit, a minute in tiers with
+    ``offload: expert``."""
     memory_bytes: Annotated[int, Field(ge=1)] | None = None
     """What requests may use on a CPU, weights included; all of the machine's memory where it is not set. A GPU is asked."""
     default_tier: str = "embedded"
@@ -58,6 +63,15 @@ class Settings(BaseSettings):
     """Folder or hub id instead of the package's own model; "" turns the tier off."""
     full_model: str | None = None
     """Folder or hub id of Wan2.2-T2V-A14B in diffusers' layout; the tier is off without one."""
+    fast_model: str | None = None
+    """The same for the tier of four steps; its LoRA is in its file."""
+    draft_model: str | None = None
+    """Folder or hub id of Wan2.2-TI2V-5B in diffusers' layout; the tier is off without one."""
+    tier_folder: Path | None = Field(
+        default=None, validation_alias=AliasChoices("REELGATE_GENERATOR_TIERS", "tier_folder")
+    )
+    """``REELGATE_GENERATOR_TIERS``: a folder of tiers of your own, one YAML file each; one that has the name of ours stands instead
+    of it, and its ``model`` is its own."""
     traces: str = ""
     """A collector's URL for OTLP over HTTP, e.g. ``http://127.0.0.1:4318/v1/traces``; empty: no traces. Needs the extra ``otel``."""
     traces_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -72,20 +86,29 @@ class Settings(BaseSettings):
         """Where traces go."""
         return Traces(endpoint=self.traces, ratio=self.traces_ratio, steps=self.traces_steps)
 
-    def limits(self) -> Limits:
-        """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue."""
+    def limits(self, tiers: Iterable[tier.Tier] = ()) -> Limits:
+        """For the scheduler. Where callers have tokens there are several tenants, and none may fill the queue; where an expert of
+        ``tiers`` has to come for its steps, those that need it go first for a while."""
+        swapped = any(each.offload == "expert" for each in tiers)
         return Limits(
             begun=self.begun,
             floor=self.floor,
-            group=self.expert_group_seconds,
+            group=self.expert_group_seconds or (SWAP_GROUP_S if swapped else 0.0),
             leave_room=self.token_file is not None,
         )
 
     def tiers(self) -> dict[str, tier.Tier]:
         """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them."""
-        models = {"embedded": self.embedded_model, "full": self.full_model}
-        found = [tier.load(tier.FOLDER / f"{name}.yaml", model) for name, model in models.items()]
-        on = {each.tier: each for each in found if each.model}
+        models = {
+            "embedded": self.embedded_model,
+            "full": self.full_model,
+            "fast": self.fast_model,
+            "draft": self.draft_model,
+        }
+        found = {name: tier.load(tier.FOLDER / f"{name}.yaml", model) for name, model in models.items()}
+        if self.tier_folder is not None:
+            found |= tier.folder(self.tier_folder)
+        on = {name: each for name, each in found.items() if each.model}
         if self.default_tier not in on:
             raise ValueError(f"the default tier {self.default_tier!r} is not on; these are: {', '.join(on) or 'none'}")
         return on

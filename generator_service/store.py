@@ -87,7 +87,9 @@ class Store:
         self.objects.put(f"{request.take_name}/request.json", REQUEST.dump_json(request), sync=False)
         if last is not None and last.run:
             self._keep(request.name, last)
-        self.objects.put(f"{request.name}/request.json", STORED.dump_json(Stored(take=request.take, finish=request.finish, run=run)))
+        self.objects.put(
+            f"{request.name}/request.json", STORED.dump_json(Stored(take=request.take, finish=request.finish, run=run))
+        )
         self.objects.delete(f"{request.name}/report.json")
 
     def record(self, name: str) -> Record | None:

@@ -132,9 +132,11 @@ def prompt_states(key: StatesKey, tokenizer: TextTokenizer, encoder: UMT5Encoder
     padded[0, : len(ids)] = torch.tensor(ids)
     mask = torch.zeros((1, key.window), dtype=torch.long)
     mask[0, : len(ids)] = 1
-    states: Tensor = encoder(padded.to(key.device), mask.to(key.device)).last_hidden_state.to(dtype=encoder.dtype)
+    # It may be on the host while its states go to the device.
+    at = encoder.device
+    states: Tensor = encoder(padded.to(at), mask.to(at)).last_hidden_state.to(dtype=encoder.dtype)
     # A copy, so that the rows behind the last token are not kept with it.
-    return PromptStates(key=key, real=states[:, : len(ids)].to(key.dtype).clone())
+    return PromptStates(key=key, real=states[:, : len(ids)].to(key.device, key.dtype).clone())
 
 
 def encode_prompt(

@@ -8,7 +8,26 @@ from typing import Literal
 import pydantic
 import yaml
 
+from generator_service import conflicts
+
 FOLDER = Path(__file__).parent / "tiers"
+# What `GetModel` tells in fields of its own.
+ELSEWHERE = {
+    "tier",
+    "width",
+    "height",
+    "frames",
+    "steps",
+    "fps",
+    "guidance",
+    "guidance_2",
+    "negative_prompt",
+    "draws",
+    "words",
+} | {
+    "subjects",
+    "max_sequence_length",
+}
 
 
 class Bound(pydantic.BaseModel):
@@ -24,6 +43,25 @@ class Bound(pydantic.BaseModel):
         if self.default > self.max:
             raise ValueError(f"the default {self.default} is over the limit {self.max}")
         return self
+
+
+class StepCache(pydantic.BaseModel):
+    """Work of a step that the next ones do without: an approximation, whose error depends on the model. See `step_cache.py`.
+
+    ``first_block`` skips an expert's other blocks while its first one changes by less than ``threshold``; ``mag`` while the
+    ratios of residuals, measured for each expert (``ratios``, ``ratios_2``: one a step), promise an error below
+    ``threshold``; ``taylorseer`` makes every ``interval``-th step and extrapolates the others. None of them in an expert's
+    first ``warmup`` steps.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["first_block", "mag", "taylorseer"]
+    threshold: float = pydantic.Field(default=0.05, gt=0, le=1)
+    interval: int = pydantic.Field(default=2, ge=2, le=16)
+    warmup: int = pydantic.Field(default=3, ge=1)
+    ratios: tuple[float, ...] = ()
+    ratios_2: tuple[float, ...] = ()
 
 
 class Tier(pydantic.BaseModel):
@@ -43,6 +81,21 @@ class Tier(pydantic.BaseModel):
     ``batch`` lets requests of one small shape share forward passes, ``batch_requests`` at most, of ``batch_tokens`` latent
     tokens at most. Who shares a pass changes bits, so it changes the execution fingerprint. Above about 4,000 tokens it
     buys almost nothing on a GPU.
+
+    ``revision`` pins a hub repository. ``multiple``: width and height must be multiples of it.
+
+    ``dtype`` is that of weights and activations; norms, modulation and the combination of guidance stay in fp32. ``vae_dtype`` is
+    that of the VAE, which its authors run in fp32.
+    ``quantisation`` keeps the blocks' linear layers in 8 bits instead (`precision.py`). ``attention`` and
+    ``cross_attention`` name a kernel, or have one chosen on the device (`attention.py`). ``fuse_qkv`` makes one product of three,
+    ``compile`` compiles the blocks (`compiled.py`). ``offload`` begins on that rung of the ladder, and ``text_encoder: host``
+    leaves UMT5 on the CPU.
+
+    ``lora`` and ``lora_2`` are merged into the experts of high and low noise with ``lora_scale``: a file, or
+    ``owner/name:file`` on the hub (`lora.py`).
+
+    Guidance is given only where the noise level is in ``guidance_interval``, and its direction is made anew every
+    ``guidance_every`` steps (`guidance.py`). ``step_cache`` skips work of steps; a run of such a tier takes no snapshots.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -69,19 +122,50 @@ class Tier(pydantic.BaseModel):
     batch: bool = False
     batch_tokens: int = pydantic.Field(default=4000, ge=1)
     batch_requests: int = pydantic.Field(default=8, ge=2, le=64)
+    revision: str = ""
+    multiple: int = pydantic.Field(default=16, ge=16, multiple_of=16)
+    vae_dtype: Literal["float32", "bfloat16"] = "float32"
+    quantisation: Literal["none", "fp8", "int8"] = "none"
+    attention: Literal["native", "cudnn", "flash3", "sage", "auto", "auto-8bit"] = "native"
+    cross_attention: Literal["native", "cudnn", "flash3", "auto"] = "native"
+    fuse_qkv: bool = False
+    compile: bool = False
+    offload: Literal["none", "expert", "group"] = "none"
+    text_encoder: Literal["device", "host"] = "device"
+    lora: str = ""
+    lora_2: str = ""
+    lora_scale: float = pydantic.Field(default=1.0, gt=0, le=2)
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_every: int = pydantic.Field(default=1, ge=1, le=16)
+    step_cache: StepCache | None = None
     draws: str = ""
     subjects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _settings_fit(self) -> Tier:
-        if self.width.default % 16 or self.height.default % 16:
-            raise ValueError("the default width and height must be multiples of 16")
-        if self.frames.default % 4 != 1:
-            raise ValueError("the default number of frames must be 4k+1")
-        if self.fold_text and not self.text_kv:
-            raise ValueError("fold_text folds what text_kv keeps: it needs text_kv")
+        if reasons := "; ".join(conflicts.of(self)):
+            raise ValueError(reasons)
         return self
+
+    def settings(self) -> dict[str, str]:
+        """What decides how the tier runs, for people: every setting but those that the contract has a field of its own for."""
+        shown = self.model_dump(mode="json", exclude=ELSEWHERE)
+        return {name: _plain(value) for name, value in shown.items()}
+
+
+def folder(path: Path) -> dict[str, Tier]:
+    """The tiers of the YAML files in ``path``, by name. Raises ``ValueError`` for a file that is none, for two of one name, and
+    where there is no such folder."""
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder of tiers")
+    found: dict[str, Tier] = {}
+    for file in sorted(path.glob("*.yaml")):
+        tier = load(file)
+        if tier.tier in found:
+            raise ValueError(f"{file.name}: another file here has a tier named {tier.tier} too")
+        found[tier.tier] = tier
+    return found
 
 
 def load(path: Path, model: str | None = None) -> Tier:
@@ -98,3 +182,8 @@ def load(path: Path, model: str | None = None) -> Tier:
         return tier.model_copy(update={"model": model})
     beside = path.parent / tier.model
     return tier.model_copy(update={"model": str(beside.resolve())}) if tier.model and beside.is_dir() else tier
+
+
+def _plain(value: object) -> str:
+    """As YAML writes it on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).removesuffix("...\n").strip()

@@ -68,7 +68,7 @@ def decode(engine: Engine, state: Tiled) -> Pictures:
     )
     if vae.config["patch_size"] is not None:
         piece = unpatchify(piece, patch_size=vae.config["patch_size"])
-    unit = piece[0].clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0).cpu().numpy()
+    unit = piece[0].float().clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0).cpu().numpy()
     _blend(state, rows, columns, unit, vae.config["scale_factor_spatial"])
     state.index += 1
     if not state.done:

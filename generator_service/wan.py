@@ -20,8 +20,9 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from huggingface_hub import snapshot_download
 from transformers import UMT5EncoderModel
 
-from generator_service import core, heap, text
+from generator_service import core, heap, lora, text, tuning
 from generator_service.tier import Tier
+from generator_service.tuning import Tuned
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 PARTS = ("transformer", "transformer_2", "vae", "text_encoder", "scheduler")
@@ -53,31 +54,37 @@ class Components:
     encoder_fingerprint: str
     execution: str
     versions: dict[str, str]
+    tuned: Tuned = dataclasses.field(default_factory=Tuned)
 
 
 def load(tier: Tier, device: torch.device) -> Components:
-    """Everything that ``tier`` needs, on ``device``, in eval mode. The VAE stays in fp32, as its authors run it.
+    """Everything that ``tier`` needs, on ``device``, in eval mode.
 
-    Raises ``FileNotFoundError`` or ``OSError`` where files are missing.
+    Raises ``FileNotFoundError`` or ``OSError`` where files are missing, `tuning.NotHereError` and `attention.NoKernelError` for
+    settings that this device cannot have, `lora.NotForThisModelError`.
     """
     heap.keep()
-    folder = resolve(tier.model)
+    tuning.check(tier, device)
+    folder = resolve(tier.model, tier.revision)
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     dtype = DTYPES[tier.dtype]
     boundary = index.get("boundary_ratio") if tier.boundary_ratio is None else tier.boundary_ratio
     scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
     if tier.flow_shift is not None:
         scheduler = UniPCMultistepScheduler.from_config(scheduler.config, flow_shift=tier.flow_shift)
+    high, facts = _expert(tier, folder, "transformer", dtype, device)
+    low = None if boundary is None else _expert(tier, folder, "transformer_2", dtype, device)[0]
+    tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
+    tuned = dataclasses.replace(tuned, facts=facts | tuned.facts)
     weights = fingerprint(folder)
+    on = torch.device("cpu") if tier.text_encoder == "host" else device
     return Components(
         tier=tier,
         tokenizer=text.load_tokenizer(folder / "tokenizer"),
-        text_encoder=_place(UMT5EncoderModel, folder, "text_encoder", dtype, device),
-        transformer=_place(WanTransformer3DModel, folder, "transformer", dtype, device),
-        transformer_2=None
-        if boundary is None
-        else _place(WanTransformer3DModel, folder, "transformer_2", dtype, device),
-        vae=_place(AutoencoderKLWan, folder, "vae", torch.float32, device),
+        text_encoder=_place(UMT5EncoderModel, folder, "text_encoder", dtype, on),
+        transformer=high,
+        transformer_2=low,
+        vae=_place(AutoencoderKLWan, folder, "vae", DTYPES[tier.vae_dtype], device),
         scheduler=scheduler,
         boundary_ratio=boundary,
         device=device,
@@ -85,31 +92,38 @@ def load(tier: Tier, device: torch.device) -> Components:
         weights=weights,
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
         encoder_fingerprint=encoder_fingerprint(folder),
-        execution=execution(weights, tier, boundary, scheduler, device),
+        execution=execution(weights, tier, boundary, scheduler, device, tuned),
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
+        tuned=tuned,
     )
 
 
-def resolve(model: str) -> Path:
+def resolve(model: str, revision: str = "") -> Path:
     """The folder of a model: itself, or the local snapshot of a Hugging Face id (fetched when it is not there)."""
     if Path(model).is_dir():
         return Path(model)
     if Path(model).is_absolute() or model.count("/") != 1:
         raise FileNotFoundError(f"{model!r} is neither a folder nor a Hugging Face id")
-    return Path(snapshot_download(model))
+    return Path(snapshot_download(model, revision=revision or None))
 
 
 def execution(
-    weights: str, tier: Tier, boundary: float | None, scheduler: UniPCMultistepScheduler, device: torch.device
+    weights: str,
+    tier: Tier,
+    boundary: float | None,
+    scheduler: UniPCMultistepScheduler,
+    device: torch.device,
+    tuned: Tuned | None = None,
 ) -> str:
     """Fingerprint of all that decides a take's bits beside its request; part of the take's name."""
+    tuned = tuned or Tuned()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return core.digest(
         {
             "weights": weights,
             "dtype": tier.dtype,
-            "quantisation": "none",
-            "attention": "native",
+            "quantisation": tier.quantisation,
+            "attention": tuned.attention,
             "folding": "pads" if tier.fold_text else "none",
             "batching": "shared" if tier.batch else "one",
             "device": f"{device.type} {name}",
@@ -117,7 +131,31 @@ def execution(
             "shift": float(scheduler.config["flow_shift"]),
             "window": tier.max_sequence_length,
         }
+        | _added(tier, tuned)
     )
+
+
+def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
+    """Settings that are newer than stored takes: each is named only where it is not what it was before there was a choice, so that
+    those keep their names."""
+    chosen: dict[str, tuple[Any, Any]] = {
+        "vae_dtype": (tier.vae_dtype, "float32"),
+        "cross_attention": (tuned.cross_attention, "native"),
+        "fused": (tier.fuse_qkv, False),
+        "compiled": (tier.compile, False),
+        "text_encoder": (tier.text_encoder, "device"),
+        "lora": ([_content(place, tier) for place in (tier.lora, tier.lora_2) if place], []),
+        "lora_scale": (tier.lora_scale if tier.lora else 1.0, 1.0),
+        "guidance_interval": (list(tier.guidance_interval), [0.0, 1.0]),
+        "guidance_every": (tier.guidance_every, 1),
+        "step_cache": (tier.step_cache.model_dump(mode="json") if tier.step_cache else None, None),
+    }
+    return {key: value for key, (value, before) in chosen.items() if value != before}
+
+
+def _content(place: str, tier: Tier) -> str:
+    file = lora.resolve(place, Path(tier.model))
+    return _file_hash(file, *_stamp(file))
 
 
 def fingerprint(folder: Path) -> str:
@@ -151,6 +189,15 @@ def _file_hash(file: Path, size: int, mtime_ns: int) -> str:
         while chunk := source.read(CHUNK):
             found.update(chunk)
     return found.hexdigest()
+
+
+def _expert(
+    tier: Tier, folder: Path, part: str, dtype: torch.dtype, device: torch.device
+) -> tuple[WanTransformer3DModel, dict[str, str]]:
+    """One of the experts; where the tier offloads, it stays on the host until it is called for."""
+    read = _place(WanTransformer3DModel, folder, part, dtype, torch.device("cpu"))
+    facts = tuning.ready(read, tier, device, low=part == "transformer_2", beside=Path(tier.model))
+    return read if tier.offload != "none" else read.to(device), facts
 
 
 def _place(kind: type[Model], folder: Path, part: str, dtype: torch.dtype, device: torch.device) -> Model:

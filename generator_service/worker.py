@@ -96,6 +96,8 @@ class Work:
         """Offers a snapshot when there is something new to keep: a copy on the device, written beside the stepping."""
         if self._state is None or self._state.index == self._saved or self._state.done:
             return
+        if not self._engine.resumable(self._state):
+            return
         self._saved, self._saved_at = self._state.index, time.monotonic()
         self._keeper.offer(
             self._name,
@@ -135,6 +137,8 @@ class Work:
         snapshot, self._resumed = self._resumed, None
         if snapshot is None:
             self._state = self._engine.prepare(self._take)
+            # Nothing was kept on purpose, and what had been made is made again.
+            self._tally.restarted = self._tally.restarted or (self._tally.attempts > 1 and not self._engine.resumes)
         else:
             self._state = self._engine.thaw(self._take, snapshot.frozen)
             self._saved = self._state.index

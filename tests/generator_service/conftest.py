@@ -85,6 +85,35 @@ def stub(channel: grpc.aio.Channel) -> GeneratorServiceStub:
 
 
 @pytest.fixture(scope="session")
+def trained() -> Callable[..., Engine]:
+    """Makes engines of the trained embedded model with changed settings; equal settings share one."""
+    import functools
+
+    import torch
+
+    from generator_service import wan
+    from generator_service.engine import Engine
+
+    @functools.cache
+    def made(**changes: Any) -> Engine:
+        torch.set_num_threads(1)
+        changed = tiers.load(tiers.FOLDER / "embedded.yaml").model_copy(update=changes)
+        return Engine(wan.load(changed, torch.device("cpu")))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[..., Request]:
+    """Makes requests of the embedded tier's default shape and schedule: 9 frames of 64x64 in 16 steps, with changes."""
+
+    def made(**changes: Any) -> Request:
+        return _tiny(**{"width": 64, "height": 64, "frames": 9, "steps": 16, **changes})
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def tiny() -> Callable[..., Request]:
     """Makes requests of the tiny shape, 5 frames of 32x32 in 4 steps, with changes."""
     return _tiny

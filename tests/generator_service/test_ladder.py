@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from generator_service import ladder, offload, wan
+from generator_service import ladder, offload, swap, wan
 from generator_service.core import Request, Rung, Stage
+from generator_service.descent import Descent
 from generator_service.engine import Engine
+from generator_service.run import Run
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
@@ -52,12 +54,12 @@ def test_offloading_is_on_changes_no_bit_and_comes_off(
     assert offload.apply(own.parts, rung) >= least
     assert torch.equal(latents(), expected)
     offload.restore(own.parts)
-    assert not hasattr(own.parts.transformer, "_hf_hook")
+    assert swap.of(own.parts.transformer) is None
     assert offload.apply(own.parts, Rung.PLAIN) == 0
     assert torch.equal(latents(), expected)
 
 
-@pytest.mark.parametrize("rung", [Rung.EXPERT_OFFLOADED, Rung.GROUPS_OFFLOADED, Rung.ALONE])
+@pytest.mark.parametrize("rung", [Rung.GROUPS_OFFLOADED, Rung.ALONE])
 @pytest.mark.parametrize("fold_text", [False, True])
 def test_text_is_projected_inside_an_expert_whose_weights_are_away_and_has_the_same_bits(
     own: Engine, tiny: Callable[..., Request], rung: Rung, fold_text: bool
@@ -89,10 +91,70 @@ def test_text_is_projected_inside_an_expert_whose_weights_are_away_and_has_the_s
     assert engine.text.kvs.bytes > 0
 
 
-def test_the_idle_expert_is_sent_away_by_the_busy_one(own: Engine, tiny: Callable[..., Request]) -> None:
-    """The hooks call each other: the one that runs has the other moved."""
+def test_an_expert_that_comes_whole_keeps_its_text_as_one_that_stays(own: Engine, tiny: Callable[..., Request]) -> None:
+    def latents() -> torch.Tensor:
+        state = own.prepare(tiny().take)
+        while not state.done:
+            own.step(state)
+        return state.latents
+
+    expected = latents()
+    kept = own.text.kvs.bytes
+    own.text.clear()
     offload.apply(own.parts, Rung.EXPERT_OFFLOADED)
-    first, second = own.parts.transformer._hf_hook, own.parts.transformer_2._hf_hook
-    assert first.prev_module_hook.hook is second
-    assert second.prev_module_hook.hook is first
+    assert torch.equal(latents(), expected)
+    assert own.text.kvs.bytes == kept > 0
     offload.restore(own.parts)
+
+
+def test_one_expert_at_a_time_is_on_the_device_and_it_changes_once_a_video(
+    own: Engine, tiny: Callable[..., Request]
+) -> None:
+    offload.apply(own.parts, Rung.EXPERT_OFFLOADED)
+    found = swap.of(own.parts.transformer)
+    assert found is not None
+    assert found is swap.of(own.parts.transformer_2)
+    assert found.here is None
+    state, seen = own.prepare(tiny(steps=8).take), []
+    while not state.done:
+        own.step(state)
+        seen.append(found.here)
+    first = seen.count(own.parts.transformer)
+    assert 0 < first < 8
+    assert seen == [own.parts.transformer] * first + [own.parts.transformer_2] * (8 - first)
+    assert found.swaps == 2
+    offload.restore(own.parts)
+
+
+def test_who_goes_is_forgotten_and_what_is_kept_is_never_written(own: Engine) -> None:
+    experts = [own.parts.transformer, own.parts.transformer_2]
+    before = [{name: each.clone() for name, each in expert.state_dict().items()} for expert in experts]
+    found = swap.Swap(experts, torch.device("cpu"))
+    kept = [[each.data_ptr() for each in expert.parameters()] for expert in experts]
+    for here, there in ((0, 1), (1, 0)):
+        found.bring(experts[here])
+        assert not {each.data_ptr() for each in experts[here].parameters()} & set(kept[here])
+        assert [each.data_ptr() for each in experts[there].parameters()] == kept[there]
+        # What happens to weights on the device is lost with them.
+        experts[here].proj_out.weight.data.zero_()
+    found.remove()
+    for expert, was in zip(experts, before, strict=True):
+        assert all(torch.equal(each, was[name]) for name, each in expert.state_dict().items())
+
+
+def test_a_tier_that_offloads_begins_there_and_comes_back_there(own: Engine, tiny: Callable[..., Request]) -> None:
+    """The ladder of a GPU, over weights in the host's memory."""
+    offloading = Engine(dataclasses.replace(own.parts, tier=own.tier.model_copy(update={"offload": "expert"})))
+    offload.apply(offloading.parts, offload.OFFLOADS["expert"])
+    descent = Descent({"embedded": offloading}, ladder.ON_CUDA)
+    run, low = Run(tiny()), Run(tiny(seed=8))
+    descent.put(run)
+    assert swap.of(own.parts.transformer) is not None
+    descent.enter(low.request, Rung.GROUPS_OFFLOADED)
+    descent.put(run)
+    assert swap.of(own.parts.transformer) is None
+    assert offload.away(own.parts.transformer)
+    descent.leave(low.request)
+    descent.put(run)
+    assert swap.of(own.parts.transformer) is not None
+    assert not run.tally.tiled

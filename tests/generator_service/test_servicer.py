@@ -182,6 +182,10 @@ async def test_the_model_says_what_it_is(stub: GeneratorServiceStub, engine: Eng
     assert tier.tokenizer_fingerprint == engine.tokenizer_fingerprint
     assert (tier.limits.max_prompt_tokens, tier.defaults.steps, tier.default_post_processing.fps) == (512, 16, 8)
     assert "shape" in tier.description
+    assert tier.settings["dtype"] == "float32"
+    assert tier.settings["quantisation"] == "none"
+    assert tier.settings["attention_chosen"] == "native"
+    assert tier.settings["step_cache"] == "null"
 
 
 async def test_what_the_tier_cannot_draw_is_said_once(stub: GeneratorServiceStub) -> None:

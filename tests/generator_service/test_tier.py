@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from generator_service import tier as tiers
+from generator_service.settings import Settings
 
 GOOD = """
 tier: small
@@ -74,3 +75,60 @@ def test_a_wrong_file_is_named(tmp_path: Path, old: str, new: str) -> None:
     (tmp_path / "wrong.yaml").write_text(GOOD.replace(old, new))
     with pytest.raises(ValueError, match=r"wrong\.yaml"):
         tiers.load(tmp_path / "wrong.yaml")
+
+
+def test_every_shipped_tier_is_valid_and_official() -> None:
+    shipped = tiers.folder(tiers.FOLDER)
+    assert set(shipped) == {"embedded", "full", "fast", "draft"}
+    fast, draft = shipped["fast"], shipped["draft"]
+    assert (fast.steps.default, fast.guidance, fast.guidance_2, fast.boundary_ratio) == (4, 1.0, 1.0, 0.875)
+    assert fast.lora != fast.lora_2
+    assert fast.lora.endswith("high_noise_model.safetensors")
+    assert (draft.steps.default, draft.guidance, draft.flow_shift, draft.fps, draft.multiple) == (50, 5.0, 5.0, 24, 32)
+    assert fast.negative_prompt == draft.negative_prompt == shipped["full"].negative_prompt
+    assert not any(shipped[name].model for name in ("full", "fast", "draft"))
+
+
+def test_all_settings_are_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(f"{GOOD}step_cache: {{kind: taylorseer, interval: 3}}\nrevision: abc\n")
+    told = tiers.load(tmp_path / "small.yaml").settings()
+    assert told["quantisation"] == "none"
+    assert told["guidance_interval"] == "[0.0, 1.0]"
+    assert told["revision"] == "abc"
+    assert "interval: 3" in told["step_cache"]
+    assert told["compile"] == "false"
+    # Each field of a tier is told here, or in a field of its own of the contract.
+    assert set(told) == set(tiers.Tier.model_fields) - tiers.ELSEWHERE
+
+
+def test_a_folder_of_tiers_holds_one_of_each_name(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    assert set(tiers.folder(tmp_path)) == {"small"}
+    (tmp_path / "b.yaml").write_text(GOOD)
+    with pytest.raises(ValueError, match=r"b\.yaml: another file here has a tier named small"):
+        tiers.folder(tmp_path)
+    with pytest.raises(ValueError, match="no folder of tiers"):
+        tiers.folder(tmp_path / "nowhere")
+
+
+def test_a_folder_of_ones_own_adds_tiers_and_stands_instead_of_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD)
+    (tmp_path / "full.yaml").write_text(GOOD.replace("tier: small", "tier: full"))
+    monkeypatch.setenv("REELGATE_GENERATOR_TIERS", str(tmp_path))
+    assert set(Settings().tiers()) == {"embedded", "small", "full"}
+    assert Settings().tiers()["full"].fps == 8
+    monkeypatch.delenv("REELGATE_GENERATOR_TIERS")
+    monkeypatch.setenv("REELGATE_GENERATOR_FAST_MODEL", "some/model")
+    assert {name: each.model for name, each in Settings().tiers().items() if name != "embedded"} == {
+        "fast": "some/model"
+    }
+
+
+def test_where_experts_change_places_those_that_need_the_one_that_is_there_go_first(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(f"{GOOD}offload: expert\n")
+    small = tiers.load(tmp_path / "small.yaml")
+    assert Settings().limits().group == 0
+    assert Settings().limits([small]).group == 60
+    assert Settings(expert_group_seconds=5).limits([small]).group == 5

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from generator_service import wan
-from generator_service.tier import Tier
+from generator_service.tier import StepCache, Tier
+from generator_service.tuning import Tuned
 
 
 def test_the_embedded_layout_loads_as_a14b_does(components: wan.Components) -> None:
@@ -57,8 +58,40 @@ def test_settings_that_change_bits_change_the_execution(components: wan.Componen
     assert named(guidance=9.0) == components.execution
     assert named(text_kv=False) == named(text_kv_mib=1) == components.execution
     assert named(batch_tokens=1, batch_requests=2) == components.execution
-    changed = {"dtype": "bfloat16", "boundary_ratio": 0.5, "max_sequence_length": 256, "fold_text": True, "batch": True}
-    assert len({named(), *(named(**{key: value}) for key, value in changed.items())}) == 6
+    changed = {
+        "dtype": "bfloat16",
+        "vae_dtype": "bfloat16",
+        "quantisation": "fp8",
+        "boundary_ratio": 0.5,
+        "max_sequence_length": 256,
+        "fold_text": True,
+        "batch": True,
+        "fuse_qkv": True,
+        "compile": True,
+        "text_encoder": "host",
+        "guidance_interval": (0.1, 0.9),
+        "guidance_every": 2,
+        "step_cache": StepCache(kind="first_block"),
+    }
+    assert len({named(), *(named(**{key: value}) for key, value in changed.items())}) == len(changed) + 1
+    assert named(offload="expert") == named(revision="x") == components.execution
+
+
+def test_kernels_that_were_chosen_change_the_execution(components: wan.Components, tier: Tier) -> None:
+    tuned = [
+        Tuned(),
+        Tuned(attention="cudnn"),
+        Tuned(cross_attention="cudnn"),
+        Tuned(facts={"attention_tried": "1 ms"}),
+    ]
+    found = [
+        wan.execution(
+            components.weights, tier, components.boundary_ratio, components.scheduler, components.device, each
+        )
+        for each in tuned
+    ]
+    assert found[0] == found[3] == components.execution
+    assert len(set(found)) == 3
 
 
 def test_the_tiers_shift_stands_instead_of_the_models(tier: Tier) -> None:

@@ -374,7 +374,14 @@ class GetModelResponse(_message.Message):
     def __init__(self, tiers: _Optional[_Iterable[_Union[Tier, _Mapping]]] = ..., default_tier: _Optional[str] = ...) -> None: ...
 
 class Tier(_message.Message):
-    __slots__ = ("name", "description", "defaults", "default_post_processing", "limits", "tokenizer_fingerprint", "model_fingerprint", "negative_prompt", "vocabulary")
+    __slots__ = ("name", "description", "defaults", "default_post_processing", "limits", "tokenizer_fingerprint", "model_fingerprint", "negative_prompt", "vocabulary", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     DEFAULTS_FIELD_NUMBER: _ClassVar[int]
@@ -384,6 +391,7 @@ class Tier(_message.Message):
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
     VOCABULARY_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     name: str
     description: str
     defaults: VideoSettings
@@ -393,7 +401,8 @@ class Tier(_message.Message):
     model_fingerprint: str
     negative_prompt: str
     vocabulary: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., defaults: _Optional[_Union[VideoSettings, _Mapping]] = ..., default_post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., limits: _Optional[_Union[TierLimits, _Mapping]] = ..., tokenizer_fingerprint: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., vocabulary: _Optional[_Iterable[str]] = ...) -> None: ...
+    settings: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., description: _Optional[str] = ..., defaults: _Optional[_Union[VideoSettings, _Mapping]] = ..., default_post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., limits: _Optional[_Union[TierLimits, _Mapping]] = ..., tokenizer_fingerprint: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., vocabulary: _Optional[_Iterable[str]] = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class TierLimits(_message.Message):
     __slots__ = ("max_width", "max_height", "max_frames", "max_steps", "max_prompt_tokens")

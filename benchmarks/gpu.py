@@ -1,0 +1,207 @@
+"""Wan2.2-T2V-A14B at full size on one GPU, with random weights: what a step, a request and a decode take, and what they could.
+
+    python benchmarks/gpu.py --out gpu.json                 every row, each in a process of its own
+    python benchmarks/gpu.py --out gpu.json --row step-480p --row step-480p-fp8
+    python benchmarks/gpu.py --table gpu.json               the table again, from what is kept
+    python benchmarks/gpu.py --cpu-check                    the same lines at small sizes, on a CPU: proves the script, times nothing
+
+A row is kept as soon as it is there, so that a run which is cut short keeps its rows; each takes less than ten minutes. Where there is
+no GPU every row says "not measured". A bare CUDA image lacks diffusers and perhaps pydantic: see docs/models.md for what to carry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import gpu_parts, gpu_steps, gpu_whole
+from benchmarks.gpu_bench import Bench
+from benchmarks.gpu_model import Model
+from benchmarks.gpu_table import goals, table
+from benchmarks.report import close
+
+FP8, VAE = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}
+ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    "device": gpu_parts.of_device,
+    "attention": gpu_parts.kernels,
+    "precision": gpu_parts.precisions,
+    "step-480p": lambda bench: gpu_steps.exact_step(bench, bench.p480),
+    "step-480p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="fp8"),
+    "step-480p-int8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="int8"),
+    "step-480p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p480),
+    "step-720p": lambda bench: gpu_steps.own_step(bench, bench.p720),
+    "step-720p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p720, quantisation="fp8"),
+    "step-720p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p720),
+    "request-480p": lambda bench: gpu_whole.request(bench, bench.p480),
+    "request-720p": lambda bench: gpu_whole.request(bench, bench.p720),
+    "memory-bf16": lambda bench: gpu_whole.memory(bench),
+    "memory-fp8": lambda bench: gpu_whole.memory(bench, **FP8),
+    "memory-bf16-vae16": lambda bench: gpu_whole.memory(bench, **VAE),
+    "memory-fp8-vae16": lambda bench: gpu_whole.memory(bench, **FP8, **VAE),
+    "memory-80": lambda bench: gpu_whole.memory(bench, 80, **FP8),
+    "memory-48": lambda bench: gpu_whole.memory(bench, 48, **FP8, **VAE),
+    "memory-24": lambda bench: gpu_whole.memory(bench, 24, **FP8, **VAE, text_encoder="host", offload="expert"),
+    "decode-720p": gpu_parts.decode,
+    "switch": gpu_steps.switch,
+    "prompt-length": gpu_steps.prompt_lengths,
+}
+Kept = dict[str, Any]
+
+
+def measured(name: str, bench: Bench) -> Kept:
+    """One row; an error is a row too, so that the others go on. What does not compile is measured as it is, and the row says so."""
+    begun = time.perf_counter()
+    _ = bench.ceilings  # measured now, so that its tensors are in no row's peak
+    bench.fresh()
+    found = _tried(name, bench)
+    if "error" in found and bench.compile and name.startswith(("step", "request")):
+        plain = dataclasses.replace(bench, compile=False)
+        _ = plain.ceilings
+        bench.fresh()
+        without = _tried(name, plain)
+        found = found if "error" in without else without | {"not_compiled": found["error"]}
+    return found | {
+        "wall_s": round(time.perf_counter() - begun, 1),
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _tried(name: str, bench: Bench) -> Kept:
+    try:
+        return ROWS[name](bench)
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}".strip()[:500]}
+
+
+def environment(device: torch.device) -> dict[str, str]:
+    """What the figures depend on."""
+    import diffusers
+    import transformers
+
+    found = {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}",
+    }
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        found |= {
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),
+            "memory_bytes": str(total),
+        }
+    return found
+
+
+def keep(path: Path | None, name: str, row: Kept, about: Mapping[str, str]) -> Kept:
+    """All rows so far, this one among them; written beside the old file and put in its place."""
+    kept: Kept = json.loads(path.read_text("utf-8")) if path is not None and path.is_file() else {"rows": {}}
+    kept["environment"] = dict(about)
+    kept["rows"][name] = row
+    if path is not None:
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps(kept, indent=1), "utf-8")
+        beside.replace(path)
+    return kept
+
+
+def said(name: str, row: Kept) -> str:
+    if "error" in row:
+        return f"{name:<26} {row['wall_s']:>6.1f} s  {row['error'][:150]}"
+    return f"{name:<26} {row['wall_s']:>6.1f} s  {', '.join(_figures(row))[:200]}"
+
+
+def _figures(row: Kept) -> list[str]:
+    plain = {key: value for key, value in row.items() if key not in ("wall_s", "when", "floor", "marks")}
+    return [f"{key} {_short(value)}" for key, value in plain.items() if value is not None]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return f"{median(value):.4g}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value) if not isinstance(value, dict) else f"({', '.join(_figures(value))})"
+
+
+def check(names: list[str]) -> Kept:
+    """Every row at small sizes on a CPU, in this process and in fp32, where both sides of a comparison must agree. A block of full width
+    takes a minute and more: only where its row is asked for by name."""
+    torch.set_num_threads(1)
+    model = Model(device=torch.device("cpu"), real=False, dtype=torch.float32)
+    bench = Bench(model, rounds=1, warm=1, compile=False, wide=names == ["precision"])
+    kept: Kept = {"rows": {}, "environment": environment(bench.device)}
+    for name in names:
+        row = measured(name, bench)
+        kept["rows"][name] = row
+        print(said(name, row), flush=True)
+    return kept
+
+
+def on_gpu(names: list[str], out: Path | None) -> Kept:
+    """Several rows in a process each, so that none finds the memory or the graphs of another; one in this process."""
+    device = torch.device("cuda")
+    kept: Kept = {"rows": {}}
+    for name in names:
+        if len(names) > 1:
+            subprocess.run([sys.executable, __file__, "--row", name, "--out", str(out), "--quiet"], check=False)
+            kept = json.loads(out.read_text("utf-8")) if out is not None and out.is_file() else kept
+        else:
+            kept = keep(out, name, measured(name, Bench(Model(device=device, real=True))), environment(device))
+        if name in kept["rows"]:
+            print(said(name, kept["rows"][name]), flush=True)
+    return kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--row", action="append", choices=list(ROWS), default=[])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--cpu-check", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="without a GPU the same as --cpu-check")
+    parser.add_argument("--quiet", action="store_true", help="no table: for the processes of a row")
+    chosen = parser.parse_args()
+    names = chosen.row or list(ROWS)
+    there = torch.cuda.is_available() and not chosen.cpu_check
+    failed = False
+    kept: Kept = {"rows": {}}
+    if chosen.table is not None:
+        kept = json.loads(chosen.table.read_text("utf-8"))
+    elif there:
+        if chosen.out is None:  # beside everything: a later run goes on with it
+            chosen.out = Path(tempfile.gettempdir()) / "reelgate-gpu.json"
+        print(f"rows are kept in {chosen.out}")
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+        kept = on_gpu(names, chosen.out)
+    else:
+        print("The same lines at small sizes on this CPU; no figure of it is one of the table's.")
+        checked = check(names)
+        failed = any("error" in row for name, row in checked["rows"].items() if not name.endswith("attention8"))
+        if chosen.out is not None:
+            chosen.out.write_text(json.dumps(checked, indent=1), "utf-8")
+    if chosen.quiet:
+        return 0
+    table(kept)
+    return close(goals(kept)) or int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

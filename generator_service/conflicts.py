@@ -1,0 +1,75 @@
+"""Settings of a tier that do not go together, each with its reason: said when the tier is loaded, not when a request fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from generator_service.tier import Tier
+
+SIXTEEN = ("float16", "bfloat16")
+
+
+def of(tier: Tier) -> Iterator[str]:
+    """Every reason why ``tier`` cannot run; none where it can."""
+    yield from _shape(tier)
+    yield from _text(tier)
+    yield from _kernels(tier)
+    yield from _steps(tier)
+
+
+def _shape(tier: Tier) -> Iterator[str]:
+    if tier.width.default % tier.multiple or tier.height.default % tier.multiple:
+        yield f"the default width and height must be multiples of {tier.multiple}"
+    if tier.frames.default % 4 != 1:
+        yield "the default number of frames must be 4k+1"
+
+
+def _text(tier: Tier) -> Iterator[str]:
+    if tier.fold_text and not tier.text_kv:
+        yield "fold_text folds what text_kv keeps: it needs text_kv"
+    if tier.cross_attention not in ("native", "auto") and not tier.text_kv:
+        yield f"cross_attention {tier.cross_attention} is set on text_kv's attention: it needs text_kv"
+    if tier.fold_text and tier.cross_attention == "flash3":
+        yield "fold_text needs an attention kernel that takes an additive mask: flash3 takes none"
+
+
+def _kernels(tier: Tier) -> Iterator[str]:
+    if tier.dtype not in SIXTEEN:
+        for name in {tier.attention, tier.cross_attention} & {"cudnn", "flash3", "sage", "auto-8bit"}:
+            yield f"attention {name} needs float16 or bfloat16, not {tier.dtype}"
+    if tier.quantisation == "fp8" and tier.dtype == "float16":
+        yield "fp8 with row-wise scales gives bfloat16: use dtype bfloat16"
+    if tier.compile and tier.offload != "none":
+        yield "compile makes one graph of a block, and offload's hooks would break it"
+    if tier.compile and tier.step_cache is not None:
+        yield "compile makes one graph of a block, and step_cache's hooks would break it"
+    if tier.compile and tier.batch:
+        yield "compile makes a graph for one shape, and batch has passes of many"
+    if tier.lora_2 and not tier.lora:
+        yield "lora_2 without lora: a few-step LoRA goes into both experts"
+
+
+def _steps(tier: Tier) -> Iterator[str]:
+    low, high = tier.guidance_interval
+    if not 0 <= low < high <= 1:
+        yield "guidance_interval is two noise levels, 0 <= low < high <= 1"
+    if tier.guidance == 1 and (tier.guidance_every > 1 or tier.guidance_interval != (0.0, 1.0)):
+        yield "guidance is off: guidance_every and guidance_interval have nothing to thin out"
+    if tier.batch:
+        for name, on in (("step_cache", tier.step_cache is not None), ("guidance_every", tier.guidance_every > 1)):
+            if on:
+                yield f"{name} carries state of one video over its steps, and batch has several in a pass"
+    if tier.step_cache is None:
+        return
+    if tier.guidance_every > 1 or tier.guidance_interval != (0.0, 1.0):
+        yield "step_cache counts the passes of each text, and thinned out guidance leaves some out"
+    if tier.step_cache.kind == "mag" and not tier.step_cache.ratios:
+        yield "step_cache mag needs the ratios that `reelgate calibrate` measures on this model"
+    elif tier.step_cache.kind == "mag":
+        found = len(tier.step_cache.ratios) + len(tier.step_cache.ratios_2)
+        if found != tier.steps.default:
+            yield f"step_cache mag has a ratio for each of the tier's {tier.steps.default} steps, not {found}"
+    if tier.offload == "group":
+        yield "step_cache and offload group both hook the blocks"

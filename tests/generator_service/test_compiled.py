@@ -1,0 +1,79 @@
+"""Blocks compiled as one graph, and fused projections: equal within rounding, proven on, warm at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from generator_service import compiled, wan
+from generator_service.core import Request
+from generator_service.engine import Engine
+from generator_service.tier import Tier
+from tests.generator_service.trained import latents, relative
+
+CPU = torch.device("cpu")
+MISSING = compiled.available()
+
+
+def test_fused_projections_are_on_drop_their_parts_and_are_equal_within_rounding(
+    trained: Callable[..., Engine], drawn: Callable[..., Request]
+) -> None:
+    engine = trained(fuse_qkv=True)
+    assert engine.parts.tuned.facts["fused"] == "8 layers"
+    for expert in engine.experts:
+        for block in expert.blocks:
+            assert {name for name, _ in block.attn1.named_children()} >= {"to_qkv", "to_out"}
+            assert not hasattr(block.attn1, "to_q")
+            assert not hasattr(block.attn2, "to_v")
+            assert hasattr(block.attn2, "to_q")
+    plain = trained()
+    sizes = [sum(p.numel() for p in each.experts[0].parameters()) for each in (engine, plain)]
+    assert sizes[0] == sizes[1]
+    assert relative(latents(engine, drawn().take), latents(plain, drawn().take)) < 1e-5
+
+
+def test_fused_and_rounded_projections_have_the_error_of_rounded_ones(
+    trained: Callable[..., Engine], drawn: Callable[..., Request]
+) -> None:
+    """Rows have scales of their own, so three weights side by side are rounded as each alone."""
+    apart, fused = (latents(trained(quantisation="int8", fuse_qkv=f), drawn().take) for f in (False, True))
+    assert relative(fused, apart) < 0.03
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"nothing can be compiled here: {MISSING}")
+@pytest.mark.parametrize(
+    ("changes", "graphs", "bound"),
+    [({}, 1, 1e-5), ({"fold_text": True, "fuse_qkv": True, "quantisation": "int8"}, 2, 0.05)],
+    ids=["plain", "folded, fused, int8"],
+)
+def test_all_blocks_of_both_experts_share_their_graphs_which_the_canary_makes(
+    tier: Tier, tiny: Callable[..., Request], changes: dict[str, object], graphs: int, bound: float
+) -> None:
+    torch._dynamo.reset()
+    small = {
+        "width": {"default": 32, "max": 64},
+        "height": {"default": 32, "max": 64},
+        "frames": {"default": 5, "max": 9},
+    }
+    shaped = Tier.model_validate(tier.model_dump() | small | changes | {"compile": True})
+    before = compiled.graphs()
+    engine = Engine(wan.load(shaped, CPU))
+    engine.canary()
+    assert compiled.graphs() - before == graphs
+    plain = Engine(wan.load(shaped.model_copy(update={"compile": False}), CPU))
+    for prompt in ("a red circle", "a blue ring moves up over night, slowly and with care"):
+        take = tiny(prompt=prompt).take
+        found = latents(engine, take)
+        assert not torch.equal(found, latents(plain, take))
+        assert relative(found, latents(plain, take)) < bound
+    # No prompt and neither expert needed another.
+    assert compiled.graphs() - before == graphs
+
+
+def test_graphs_that_were_not_expected_are_refused() -> None:
+    compiled.check(1, 1)
+    for made in (0, 2):
+        with pytest.raises(compiled.GraphsError, match=f"made {made} graphs"):
+            compiled.check(made, 1)

@@ -1,0 +1,70 @@
+"""benchmarks/gpu.py runs, at small sizes, where there is no GPU, and its table reads what it keeps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "benchmarks" / "gpu.py"
+# Nobody's machine but a GPU's has one.
+NEEDS_EIGHT_BIT_KERNEL = {"step-480p-fp8-attention8", "step-720p-fp8-attention8"}
+
+
+def run(*arguments: str, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), *arguments]
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, env=environment)
+
+
+def test_every_row_runs_on_a_cpu_and_none_of_its_figures_passes_for_a_gpus(tmp_path: Path) -> None:
+    kept = tmp_path / "gpu.json"
+    done = run("--cpu-check", "--out", str(kept))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert lines[-1] == "0 met, 0 missed, 17 not measured"
+    rows = json.loads(kept.read_text())["rows"]
+    assert {name for name, row in rows.items() if "error" in row} == NEEDS_EIGHT_BIT_KERNEL
+    # Both sides of the comparison compute the same, so that their times may be compared.
+    assert rows["step-480p"]["difference"] < 1e-4
+    assert rows["step-480p"]["floor"]["flops"] > 0
+    assert rows["memory-bf16"]["experts"] == 2
+    assert 0 < rows["precision"]["int8"] < rows["precision"]["fp8"] < 0.12
+    assert rows["precision"]["int8"] == pytest.approx(rows["precision"]["int8 reference"], rel=0.02)
+    assert rows["prompt-length"]["16 folded"]["text_kv_bytes"] < rows["prompt-length"]["16 whole"]["text_kv_bytes"] / 10
+
+
+def test_the_table_counts_what_was_kept_against_its_goals(tmp_path: Path) -> None:
+    floor = {"flops": 1.0, "bytes": 1.0, "seconds_by_flops": 4.0, "seconds_by_bytes": 0.5}
+    rows = {
+        "step-480p": {"seconds": [4.8, 4.9, 7.0], "times_faster": 1.3, "floor": floor},
+        "memory-fp8": {"peak_bytes": 47e9},
+        "decode-720p": {"seconds": [6.5], "fp32": {"peak_bytes_2": 10, "peak_bytes_21": 10}},
+        "switch": {"error": "RuntimeError: no room"},
+    }
+    (tmp_path / "kept.json").write_text(json.dumps({"rows": rows, "environment": {"device": "a card"}}))
+    done = run("--table", str(tmp_path / "kept.json"))
+    assert done.returncode == 1
+    assert done.stdout.strip().splitlines()[-1] == "3 met, 2 missed, 12 not measured"
+    assert "4.900 s     4.000     1.23  SGLang 5.14" in done.stdout
+    assert "RuntimeError: no room" in done.stdout
+    assert "device: a card" in done.stdout
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_step_that_processes_share_is_the_step_of_one(processes: int) -> None:
+    """Over gloo: each has an equal share of the 64 latent tokens, and all end with the same latents, or the script fails."""
+    done = run("--cpu-check", "--processes", str(processes), script=ROOT / "benchmarks" / "gpu_parallel.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{processes} processes on cpu, 64 tokens, {64 // processes} in each" in done.stdout
+    assert done.stdout.strip().splitlines()[-1] == "0 met, 0 missed, 1 not measured"
+
+
+def test_without_gpus_sharing_is_not_measured() -> None:
+    done = run(script=ROOT / "benchmarks" / "gpu_parallel.py")
+    assert done.returncode == 0
+    assert done.stdout.strip().splitlines()[-1] == "0 met, 0 missed, 1 not measured"
