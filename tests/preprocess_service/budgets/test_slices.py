@@ -22,7 +22,7 @@ from reelgate.rpc.errors import (
     InvalidFieldError,
 )
 
-from .replicas import Link
+from .replicas import Link, journals
 from .values import FILED, NOON, ask, bill, limited
 
 SLICE = Amount(tokens=30, device_ms=300)
@@ -265,7 +265,7 @@ async def test_a_replica_that_was_killed_books_what_it_granted_when_it_starts_ag
     assert totals.held == Amount(tokens=20, device_ms=200)  # the slice of the dead one is given back, too
     assert (await ledger.reserve(ask(request_id="q"), FILED)).hold == holds[0]
     await again.tending.close()
-    assert list((tmp_path / "journal").iterdir()) == []
+    assert journals(tmp_path) == []
 
 
 async def test_the_slice_of_a_replica_that_is_gone_is_given_back_by_another(
@@ -326,14 +326,14 @@ async def test_a_replica_that_was_taken_for_dead_grants_nothing_from_what_it_los
 async def test_a_stop_gives_everything_back(one: Desk, ledger: Ledger, tmp_path: Path) -> None:
     await one.tending.close()
     assert (await day(ledger)).held == NOTHING
-    assert list((tmp_path / "journal").iterdir()) == []
+    assert journals(tmp_path) == []
 
 
 async def test_a_stop_while_the_ledger_is_down_leaves_the_journal(one: Desk, ledger: Ledger, tmp_path: Path) -> None:
     one.link.down = True
     assert await one.granted()
     await one.tending.close()
-    (file,) = (tmp_path / "journal").iterdir()
+    (file,) = journals(tmp_path)
     assert list(read(file)) == [("n", "r")]
 
 
