@@ -49,7 +49,7 @@ def usage(*, quick: bool) -> list[Goal]:
 
 
 def outage(*, quick: bool) -> list[Goal]:
-    # Each call of the load takes 8 to 10 tokens: a slice is spent before the ledger is back, so that its end is seen too.
+    # Each call of the load takes 8 tokens: a slice is spent before the ledger is back, so that its end is seen too.
     return budgets_outage.rows(*((5, 40) if quick else (20, 200)))
 
 
