@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -68,14 +69,18 @@ async def load(
 
 
 async def outage(down: float, slice_tokens: int) -> list[Goal]:
-    with running(()) as database:
+    with running(()) as database, tempfile.TemporaryDirectory() as folder:
         url = database.url()
         environment = {
             "REELGATE_PREPROCESS_HOLD_GRACE_SECONDS": "5",
             "REELGATE_PREPROCESS_RECONCILE_SECONDS": "1",
         }
         if slice_tokens:
-            environment["REELGATE_PREPROCESS_DEGRADED_TOKENS"] = str(slice_tokens)
+            environment |= {
+                "REELGATE_PREPROCESS_DEGRADED_TOKENS": str(slice_tokens),
+                "REELGATE_PREPROCESS_DEGRADED_DEVICE_MS": "600000",
+                "REELGATE_PREPROCESS_DEGRADED_FOLDER": folder,
+            }
         async with standing(url, 2, **environment) as stand:
             need = await cost_of_one(stand)
             await set_limit(stand, 10_000_000, None)
@@ -139,5 +144,6 @@ def judged(
     return goals
 
 
-def rows(down: float, slice_tokens: int = 0) -> list[Goal]:
-    return asyncio.run(outage(down, slice_tokens))
+def rows(down: float, slice_tokens: int) -> list[Goal]:
+    """Both modes: fail closed, and a slice of so many tokens a replica."""
+    return [goal for given in (0, slice_tokens) for goal in asyncio.run(outage(down, given))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, delete, event, select
 from preprocess_service.budgets import bills
 from preprocess_service.budgets.core import (
     ANYBODY,
+    HELD,
     Amount,
     Ask,
     Budget,
@@ -100,6 +102,9 @@ class LedgerMachine(RuleBasedStateMachine):
     sizes = st.sampled_from([0, 1, 5, 20, 60])
     points = st.one_of(st.none(), st.none(), st.integers(0, 30))
 
+    short = st.one_of(st.none(), st.integers(0, 12))
+    """Of calls of few statements, which the others would hardly ever hit."""
+
     @classmethod
     def use(cls, runner: asyncio.Runner, database: Database) -> None:
         cls.runner, cls.database, cls.crasher = runner, database, Crasher(database)
@@ -138,6 +143,36 @@ class LedgerMachine(RuleBasedStateMachine):
         bill, now = bills.bill(cause, tokens=tokens, device_ms=ms, saved_ms=ms), self.now
         self._both(lambda ledger: ledger.settle(f"{t}{n}", run, bill, PRICE, self.filed, now), crash)
 
+    @rule(t=tenants, n=numbers, tokens=sizes, ms=sizes, for_ms=st.sampled_from([1, 60_000]), crash=short)
+    def lease(self, t: str, n: int, tokens: int, ms: int, for_ms: int, crash: int | None) -> None:
+        ask = replace(self._ask(t, n, "s", tokens, ms, ""), name=f"slices/{t}{n % 2}")
+        self._both(lambda ledger: ledger.lease(ask, self.filed, owner="x", for_ms=for_ms), crash)
+
+    @rule(
+        t=tenants,
+        n=numbers,
+        run=runs,
+        of=st.sampled_from(["a0", "a1", "b0", "b1"]),
+        tokens=sizes,
+        ms=sizes,
+        q=st.sampled_from(["", "q1"]),
+        crash=points,
+    )
+    def move(self, t: str, n: int, run: str, of: str, tokens: int, ms: int, q: str, crash: int | None) -> None:
+        ask, now, piece = self._ask(t, n, run, tokens, ms, q), self.now, (f"slices/{of}", "s")
+        given = {"owner": "x", "until_ms": now + 30_000, "at_ms": now}
+        self._both(lambda ledger: ledger.move(piece, ask, self.filed, **given), crash)
+
+    @rule(t=tenants, n=st.integers(0, 1), lapsed=st.booleans(), crash=short)
+    def give_back(self, t: str, n: int, lapsed: bool, crash: int | None) -> None:
+        now = self.now
+        self._both(lambda ledger: ledger.give_back(f"slices/{t}{n}", "s", at_ms=now, lapsed=lapsed), crash)
+
+    @rule(most=st.integers(1, 3), crash=short)
+    def lapsed(self, most: int, crash: int | None) -> None:
+        now = self.now
+        self._both(lambda ledger: ledger.lapsed(at_ms=now, most=most), crash)
+
     @rule(owner=st.sampled_from(["x", "y"]), for_ms=st.sampled_from([1, 30_000]), most=st.integers(1, 4), crash=points)
     def claim(self, owner: str, for_ms: int, most: int, crash: int | None) -> None:
         now = self.now
@@ -147,7 +182,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(t=tenants, n=numbers, run=runs, owner=st.sampled_from(["x", "y"]), crash=points)
     def renew(self, t: str, n: int, run: str, owner: str, crash: int | None) -> None:
         now = self.now
-        keys = [(f"{t}{n}", run), (f"{t}0", "r1")]
+        keys = [(f"{t}{n}", run), (f"{t}0", "r1"), (f"slices/{t}{n}", "s")]
         self._both(lambda ledger: ledger.renew(owner, keys, at_ms=now, for_ms=60_000), crash)
 
     @rule(
@@ -275,7 +310,7 @@ def _emptied(conn: Connection) -> None:
 
 def _kept(conn: Connection) -> dict[str, object]:
     rows = conn.execute(select(holds)).all()
-    ended = {(row.name, row.run): _comparable(settled_of(row)) for row in rows if row.state != State.OPEN}
+    ended = {(row.name, row.run): _comparable(settled_of(row)) for row in rows if row.state not in HELD}
     sums = {(r.tenant, Window(r.window), r.start_ms): totals_of(r) for r in conn.execute(select(windows))}
     return {
         "holds": {(row.name, row.run): hold_of(row) for row in rows},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,15 @@ def programs() -> pathlib.Path | None:
     return found[-1].parent if found else pathlib.Path(on_path).parent if on_path else None
 
 
+def _free_port() -> int:
+    """Below those that the system gives to clients: such a one may be another's by the time that a stopped server comes back."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
 def _as_postgres() -> dict[str, object]:
     """PostgreSQL refuses to run as root."""
     return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -37,9 +47,7 @@ class PostgresServer:
         self._bin, self._options = bin_, options
         self._made = 0
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = _free_port()
         made = subprocess.run(
             [bin_ / "initdb", "-D", self.data, "-A", "trust", "-N", "-U", "postgres", "-E", "UTF8", "--locale=C"],
             check=False,
@@ -51,16 +59,10 @@ class PostgresServer:
             raise RuntimeError(f"initdb: {made.stderr.decode(errors='replace')}")
 
     def start(self) -> None:
-        options = [part for option in self._options for part in ("-c", option)]
-        where = ["-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.data, "-c", "max_connections=200"]
-        self._process = subprocess.Popen(
-            [self._bin / "postgres", *where, *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **_as_postgres(),  # type: ignore[call-overload]
-        )
         for _ in range(300):
+            # After a crash it refuses to start as long as a child of the one before lives.
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._spawned()
             ready = subprocess.run(
                 [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
             )
@@ -68,6 +70,17 @@ class PostgresServer:
                 return
             time.sleep(0.1)
         raise RuntimeError("PostgreSQL did not start")
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        options = [part for option in self._options for part in ("-c", option)]
+        where = ["-D", self.data, "-p", str(self.port), "-h", "127.0.0.1", "-k", self.data, "-c", "max_connections=200"]
+        return subprocess.Popen(
+            [self._bin / "postgres", *where, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **_as_postgres(),  # type: ignore[call-overload]
+        )
 
     def stop(self) -> None:
         """At once: connections are cut, what was committed is on disk."""

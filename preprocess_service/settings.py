@@ -5,9 +5,9 @@ import re
 import secrets
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reelgate.rpc.telemetry import Traces
@@ -98,6 +98,19 @@ class Settings(BaseSettings):
     """Pause between looks for holds that nobody looks after; another replica's are taken over after three of these."""
     unknown_device_ms: Annotated[int, Field(ge=0)] | None = None
     """Held of device time where a tier was not measured yet. Unset: a budget that limits device time refuses until it was."""
+    degraded_tokens: Annotated[int, Field(ge=0)] = 0
+    """What this replica may spend for each tenant while the ledger is down: a slice that it leases before. 0: nothing, requests are
+    refused then with BUDGET_STORE_UNAVAILABLE. Goes together with ``degraded_device_ms``."""
+    degraded_device_ms: Annotated[int, Field(ge=0)] = 0
+    """The same of device time, in milliseconds."""
+    degraded_tenants: Annotated[int, Field(ge=1)] = 64
+    """Tenants that have a slice at the same time."""
+    degraded_quiet_seconds: Annotated[float, Field(gt=0)] = 900.0
+    """A tenant that asked for nothing for so long has no slice."""
+    degraded_away_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """The slices of a replica that is gone for so long, while the ledger answers, are given back by the others."""
+    degraded_folder: Path | None = None
+    """Where grants lie until the ledger is back; it must outlive the process. Unset: ``reelgate/degraded`` in the user's data folder."""
     replica: Annotated[str, Field(min_length=1, max_length=64)] = Field(default_factory=lambda: secrets.token_hex(8))
     """Name under which this process looks after holds; no two that run at once have the same."""
     traces: str = ""
@@ -118,6 +131,12 @@ class Settings(BaseSettings):
     @classmethod
     def _named(cls, value: str) -> str:
         return str(embedded_bart()) if value == "embedded" else value
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.degraded_tokens) != bool(self.degraded_device_ms):
+            raise ValueError("degraded_tokens and degraded_device_ms make a slice together: set both or neither")
+        return self
 
     @field_validator("ledger")
     @classmethod

@@ -11,6 +11,9 @@ from enum import StrEnum
 ANYBODY = "*"
 """The tenant whose budget stands for all that have none of their own."""
 
+DEGRADED = "degraded"
+"""The warning of a `Decision` that a replica made without the ledger."""
+
 
 class Window(StrEnum):
     """What a limit is for: a request by itself, or all that were reserved in one UTC calendar window."""
@@ -29,8 +32,14 @@ class State(StrEnum):
     """Of a hold."""
 
     OPEN = "open"
+    SLICE = "slice"
+    """No run's: set aside for a replica, to be spent while the ledger is down (slices.py)."""
     SETTLED = "settled"
     RELEASED = "released"
+
+
+HELD = frozenset({State.OPEN, State.SLICE})
+"""Holds that are part of what windows hold."""
 
 
 class Cause(StrEnum):
@@ -64,6 +73,12 @@ class Kind(StrEnum):
     EXTEND = "extend"
     SETTLE = "settle"
     RELEASE = "release"
+    LEASE = "lease"
+    """Of a slice: it was set aside."""
+    MOVE = "move"
+    """Of a slice: so much less is in it, since it is held for a run from now on (the RESERVE that follows)."""
+    RETURN = "return"
+    """Of a slice: it ended, and its rest is free."""
     BUDGET = "budget"
     RAISE = "raise"
 
@@ -209,7 +224,7 @@ class Decision:
 
     ``hold`` is the one that stands for it, None where it was refused. ``fresh``: it was made by this call; else a retry or an equal
     request found it, open or ended, and nothing more is held. ``refusals``: why it was refused, or, under shadow mode, would have
-    been. ``warnings``: "soft:<subject>" for soft limits that it passes.
+    been. ``warnings``: "soft:<subject>" for soft limits that it passes; "degraded" where a replica granted it without the ledger.
     """
 
     hold: Hold | None

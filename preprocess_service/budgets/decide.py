@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from . import calendar
 from .core import COUNTED, NOTHING, UNLIMITED, Allowance, Amount, Budget, Filed, Limit, Raise, Refusal, Totals, Window
@@ -94,6 +95,22 @@ def growth(
             )
             more[currency] = min(more[currency], max(0, most - taken))
     return Amount(tokens=more["tokens"], device_ms=more["device_ms"])
+
+
+def slice_of(
+    wanted: Amount, given: Allowance, totals: Mapping[Window, Totals], befores: Mapping[Window, Totals], *, at_ms: int
+) -> Amount:
+    """What is free of ``wanted`` for a slice; nothing where one of the two is spent. What one request may have does not bind it."""
+    limits = tuple(limit for limit in given.budget.limits if limit.window in COUNTED)
+    counted = replace(given, budget=replace(given.budget, limits=limits))
+    free = growth(NOTHING, wanted, counted, totals, befores, at_ms=at_ms)
+    spent = any(getattr(wanted, currency) and not getattr(free, currency) for currency in CURRENCIES)
+    return NOTHING if spent else free
+
+
+def least(one: Amount, other: Amount) -> Amount:
+    """Of each currency the smaller."""
+    return Amount(tokens=min(one.tokens, other.tokens), device_ms=min(one.device_ms, other.device_ms))
 
 
 def _crowd(most: int | None, open_holds: int) -> list[Refusal]:

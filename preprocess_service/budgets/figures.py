@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ..tenant_labels import TenantLabels
-from .core import Decision, Settled
+from .core import DEGRADED, Amount, Decision, Settled
 from .ledger import Drift
 
 PREFIX: Final = "reelgate_budget_"
@@ -69,11 +69,20 @@ class BudgetFigures:
         self._given_up = self._gauge("outbox_given_up", "Settlements that the outside did not take in all tries.")
         self._unavailable = self._counter("ledger_unavailable", "Calls that the ledger did not answer.")
 
+        self._slices = self._gauge(
+            "degraded_slice_left",
+            "What this replica may still spend without the ledger; seconds of device time.",
+            "currency",
+        )
+        self._unbooked = self._gauge("degraded_unbooked", "Runs granted without the ledger that are not in it yet.")
+
     def decided(self, tenant: str, decision: Decision, warnings: Sequence[str] = ()) -> None:
         """The ledger answered an ask. ``shadow``: it would have been refused. ``warnings``: "soft:<subject>"."""
         label = self.tenants.of(tenant)
         if decision.hold is None:
             outcome = "refused"
+        elif DEGRADED in decision.warnings:
+            outcome = DEGRADED
         elif decision.refusals:
             outcome = "shadow"
         else:
@@ -126,6 +135,12 @@ class BudgetFigures:
         """The ledger did not answer."""
         self._unavailable.inc()
 
+    def slices(self, left: Amount, unbooked: int) -> None:
+        """What may still be granted without the ledger, and how many runs that were granted so wait for it."""
+        self._of(self._slices, "tokens").set(left.tokens)
+        self._of(self._slices, "device_seconds").set(left.device_ms / 1000)
+        self._unbooked.set(unbooked)
+
     def drift(self, found: Iterable[Drift], at_ms: int) -> None:
         """The ledger was looked at as a whole."""
         self._drift.set(len(tuple(found)))
@@ -157,5 +172,5 @@ class BudgetFigures:
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}{name}", help_, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help_: str) -> Gauge:
-        return Gauge(f"{PREFIX}{name}", help_, registry=self.registry)
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}{name}", help_, labels, registry=self.registry)

@@ -57,7 +57,34 @@ class Ledger(Protocol):
         ...
 
     async def renew(self, owner: str, holds: Sequence[tuple[str, str]], *, at_ms: int, for_ms: int) -> None:
-        """``owner`` goes on looking after these (name, run), or begins to."""
+        """``owner`` goes on looking after these (name, run), slices too, or begins to."""
+        ...
+
+    async def lease(self, ask: Ask, filed: Filed, *, owner: str, for_ms: int) -> Hold | None:
+        """A slice for a replica (``State.SLICE``): what is free of ``ask.amount`` in the counted windows; None: nothing is,
+        be it of one currency.
+
+        It is held like any hold and is no open run: neither `claim` nor a limit of concurrent runs knows it. ``owner`` looks after it.
+        """
+        ...
+
+    async def move(
+        self, piece: tuple[str, str], ask: Ask, filed: Filed, *, owner: str, until_ms: int, at_ms: int
+    ) -> Decision:
+        """Hold for a run that a replica granted out of the slice ``piece`` while the books could not be reached: taken out of the slice,
+        in the windows of the slice. What is not in it (any more) is held as far as there is room. Never refused: the run is a fact.
+
+        Found instead of made as in `reserve`, and then the slice stays as it is. ``owner`` looks after the hold until ``until_ms``.
+        """
+        ...
+
+    async def give_back(self, name: str, run: str, *, at_ms: int, lapsed: bool = False) -> Hold | None:
+        """End a slice; its rest is free. One that has ended stays so. ``lapsed``: only where nobody looks after it at ``at_ms``. The
+        slice as it stands then; None: there is no such."""
+        ...
+
+    async def lapsed(self, *, at_ms: int, most: int) -> tuple[Hold, ...]:
+        """Slices that nobody looks after at ``at_ms``, the oldest first."""
         ...
 
     async def standing(self, tenant: str, filed: Filed, at_ms: int) -> Standing: ...

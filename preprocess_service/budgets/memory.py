@@ -13,6 +13,7 @@ from .core import (
     ANYBODY,
     CHARGED,
     COUNTED,
+    HELD,
     NOTHING,
     Allowance,
     Amount,
@@ -75,8 +76,10 @@ class MemoryLedger:
     async def settle(self, name: str, run: str, bill: Bill, price: Price, filed: Filed, at_ms: int) -> Settled | None:
         key = (name, run)
         hold = self.holds.get(key)
-        if hold is None or hold.state is not State.OPEN:
-            return replace(self.settled[key], fresh=False) if hold is not None else None
+        if hold is None or hold.state is State.SLICE:
+            return None
+        if hold.state is not State.OPEN:
+            return replace(self.settled[key], fresh=False)
         hold = self._grow(hold, bill.due, filed, at_ms)
         charged = Amount(
             tokens=min(bill.due.tokens, hold.amount.tokens), device_ms=min(bill.due.device_ms, hold.amount.device_ms)
@@ -102,15 +105,61 @@ class MemoryLedger:
 
     async def renew(self, owner: str, holds: Sequence[Key], *, at_ms: int, for_ms: int) -> None:
         for key in holds:
-            if key in self.holds and self.holds[key].state is State.OPEN:
+            if key in self.holds and self.holds[key].state in HELD:
                 self._claims[key] = (owner, at_ms + for_ms)
+
+    async def lease(self, ask: Ask, filed: Filed, *, owner: str, for_ms: int) -> Hold | None:
+        key, at = (ask.name, ask.run), ask.at_ms
+        if key in self.holds:
+            return self.holds[key]
+        allowance = self._allowance(ask.tenant, filed)
+        amount = decide.slice_of(ask.amount, allowance, *self._windows(ask.tenant, at), at_ms=at)
+        if amount == NOTHING:
+            return None
+        made = self.holds[key] = replace(hold_of(ask), amount=amount, state=State.SLICE)
+        self._claims[key] = (owner, at + for_ms)
+        self._book(made, held=amount)
+        return made
+
+    async def move(self, piece: Key, ask: Ask, filed: Filed, *, owner: str, until_ms: int, at_ms: int) -> Decision:
+        found = self._found(ask)
+        if found is not None:
+            self._lead(ask, (found.name, found.run))
+            return Decision(hold=found)
+        key, left, taken = (ask.name, ask.run), self.holds.get(piece), NOTHING
+        if left is not None and left.state is State.SLICE and left.tenant == ask.tenant:
+            taken = decide.least(ask.amount, left.amount)
+            self.holds[piece] = replace(left, amount=left.amount - taken)
+            self._book(left, held=NOTHING - taken)
+            ask = replace(ask, at_ms=left.at_ms)
+        made = self.holds[key] = replace(hold_of(ask), amount=taken)
+        self._claims[key] = (owner, until_ms)
+        self._book(made, held=taken)
+        self._lead(ask, key)
+        return Decision(hold=self._grow(made, ask.amount, filed, at_ms), fresh=True)
+
+    async def give_back(self, name: str, run: str, *, at_ms: int, lapsed: bool = False) -> Hold | None:
+        key = (name, run)
+        hold = self.holds.get(key)
+        if hold is None or hold.state is not State.SLICE or (lapsed and self._claims.get(key, ("", 0))[1] > at_ms):
+            return hold
+        self._book(hold, held=NOTHING - hold.amount)
+        ended = self.holds[key] = replace(hold, state=State.RELEASED, cause=Cause.NEVER_BEGAN)
+        self._claims.pop(key, None)
+        self.settled[key] = Settled(hold=ended, charged=NOTHING, measured=NOTHING, fresh=True)
+        return ended
+
+    async def lapsed(self, *, at_ms: int, most: int) -> tuple[Hold, ...]:
+        pieces = [hold for hold in self.holds.values() if hold.state is State.SLICE]
+        alone = [h for h in pieces if self._claims.get((h.name, h.run), ("", 0))[1] <= at_ms]
+        return tuple(sorted(alone, key=lambda h: (h.at_ms, h.name, h.run))[:most])
 
     async def standing(self, tenant: str, filed: Filed, at_ms: int) -> Standing:
         return Standing(
             tenant=tenant,
             allowance=self._allowance(tenant, filed),
-            totals={w: self._in(tenant, w, calendar.start(w, at_ms)) for w in COUNTED},
-            befores={w: self._in(tenant, w, calendar.before(w, at_ms)) for w in COUNTED},
+            totals=self._windows(tenant, at_ms)[0],
+            befores=self._windows(tenant, at_ms)[1],
             open_holds=sum(h.tenant == tenant for h in self._open()),
             at_ms=at_ms,
         )
@@ -178,8 +227,7 @@ class MemoryLedger:
         no, soft = decide.refusals(
             ask.amount,
             allowance,
-            {w: self._in(ask.tenant, w, calendar.start(w, at)) for w in COUNTED},
-            {w: self._in(ask.tenant, w, calendar.before(w, at)) for w in COUNTED},
+            *self._windows(ask.tenant, at),
             open_holds=sum(h.tenant == ask.tenant for h in self._open()),
             at_ms=at,
         )
@@ -189,15 +237,7 @@ class MemoryLedger:
 
     def _grow(self, hold: Hold, to: Amount, filed: Filed, at_ms: int) -> Hold:
         allowance = self._allowance(hold.tenant, filed)
-        at = hold.at_ms
-        more = decide.growth(
-            hold.amount,
-            to,
-            allowance,
-            {w: self._in(hold.tenant, w, calendar.start(w, at)) for w in COUNTED},
-            {w: self._in(hold.tenant, w, calendar.before(w, at)) for w in COUNTED},
-            at_ms=at_ms,
-        )
+        more = decide.growth(hold.amount, to, allowance, *self._windows(hold.tenant, hold.at_ms), at_ms=at_ms)
         if more == NOTHING:
             return hold
         self._book(hold, held=more)
@@ -212,6 +252,13 @@ class MemoryLedger:
             self.totals[slot] = Totals(
                 held=was.held + held, charged=was.charged + charged, overrun=was.overrun + overrun
             )
+
+    def _windows(self, tenant: str, at_ms: int) -> tuple[dict[Window, Totals], dict[Window, Totals]]:
+        """The windows in which ``at_ms`` lies, and those before them."""
+        return (
+            {w: self._in(tenant, w, calendar.start(w, at_ms)) for w in COUNTED},
+            {w: self._in(tenant, w, calendar.before(w, at_ms)) for w in COUNTED},
+        )
 
     def _in(self, tenant: str, window: Window, start_ms: int) -> Totals:
         return self.totals.get((tenant, window, start_ms), Totals())

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..generator import Generator
-from ..settings import Settings
+from ..settings import Settings, data_folder
 from .abnormal import Abnormal
 from .books import Books, Flags, Prices, clock, free, ordinary
-from .core import Filed
+from .core import Amount, Filed
 from .counting import Recent, Waiting, age, counting, learn, nothing_known
 from .figures import BudgetFigures
 from .gate import Gate
+from .journal import Journal
 from .ledger import Ledger
 from .memory import MemoryLedger
 from .prices import load
 from .reconciler import Chore, Reconciler
 from .servicer import NoUsage, Usage, UsageServicer
+from .slices import SliceRules, Slices
+from .tending import Tending
 
 if TYPE_CHECKING:
     from .sinks import Sink
@@ -44,6 +47,7 @@ class Budgets:
     reconciler: Reconciler
     servicer: UsageServicer
     recent: Recent = nothing_known
+    tending: Tending | None = None
     also: tuple[Close, ...] = ()
     _running: asyncio.Task[None] | None = field(default=None, init=False)
 
@@ -61,6 +65,8 @@ class Budgets:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+        if self.tending is not None:
+            await self.tending.close()
         for close in self.also:
             await close()
         await self.books.ledger.close()
@@ -112,8 +118,13 @@ def opened(
         abnormal=watch,
         grace_ms=round(settings.hold_grace_seconds * 1000),
         unknown_device_ms=settings.unknown_device_ms,
+        slices=_slices(settings, figures),
     )
     chores = (*keeping.chores, *counting(books, keeping.waiting))
+    tending = None
+    if books.slices is not None:
+        tending = Tending(books, books.slices, every_s=settings.reconcile_seconds)
+        chores += (Chore(name="slices", every_s=settings.reconcile_seconds, do=tending.tend),)
     reconciler = Reconciler(books, generator, every_s=settings.reconcile_seconds, chores=chores)
     age(books, reconciler)
     return Budgets(
@@ -122,8 +133,23 @@ def opened(
         reconciler=reconciler,
         servicer=UsageServicer(books, keeping.usage, signals),
         recent=keeping.recent,
+        tending=tending,
         also=keeping.also,
     )
+
+
+def _slices(settings: Settings, figures: BudgetFigures) -> Slices | None:
+    """None where nothing may be spent without the ledger. Raises ``OSError`` where the journal cannot be kept."""
+    if not settings.degraded_tokens:
+        return None
+    rules = SliceRules(
+        amount=Amount(tokens=settings.degraded_tokens, device_ms=settings.degraded_device_ms),
+        tenants=settings.degraded_tenants,
+        quiet_ms=round(settings.degraded_quiet_seconds * 1000),
+        away_ms=round(settings.degraded_away_seconds * 1000),
+    )
+    journal = Journal(settings.degraded_folder or data_folder() / "degraded", settings.replica)
+    return Slices(rules=rules, journal=journal, figures=figures)
 
 
 async def keeping(settings: Settings) -> Keeping | None:

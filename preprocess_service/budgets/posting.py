@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert
 
 from . import calendar, decide
 from . import statements as sql
-from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, Totals, Window
-from .rows import Params, budget_of, entry_of, raise_of, totals_of, totals_row, usage_of
-from .schema import entries, outbox
+from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State, Totals, Window
+from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_of, totals_row, usage_of
+from .schema import entries, holds, outbox
 
+INSERT_HOLD = insert(holds)
 INSERT_ENTRY = insert(entries)
 INSERT_OUTBOX = insert(outbox)
 REMEMBERED = 10_000
@@ -69,6 +71,29 @@ class Books:
     def extend(self, conn: Connection, hold: Hold, more: Amount, *, seq: int, at_ms: int) -> None:
         self.book(conn, hold, held=more)
         entry = entry_of(Kind.EXTEND, hold, seq=seq, at_ms=at_ms, **totals_row(held=more))
+        conn.execute(INSERT_ENTRY, entry)
+
+    def lease(
+        self, conn: Connection, hold: Hold, allowance: Allowance, *, seq: int, owner: str, until_ms: int
+    ) -> Hold | None:
+        """A slice of what is free of ``hold``, a wish; None, and nothing is written, where nothing is."""
+        windows = read_windows(conn, hold.tenant, hold.at_ms)
+        amount = decide.slice_of(hold.amount, allowance, *windows, at_ms=hold.at_ms)
+        if amount == NOTHING:
+            return None
+        made = replace(hold, amount=amount, state=State.SLICE)
+        conn.execute(INSERT_HOLD, hold_row(made) | {"owner": owner, "owned_until_ms": until_ms})
+        self.book(conn, made, held=amount)
+        conn.execute(INSERT_ENTRY, entry_of(Kind.LEASE, made, seq=seq, at_ms=hold.at_ms, **totals_row(held=amount)))
+        return made
+
+    def take(self, conn: Connection, piece: Hold, taken: Amount, *, seq: int, at_ms: int) -> None:
+        """So much less is in a slice."""
+        left = piece.amount - taken
+        given = {"b_name": piece.name, "b_run": piece.run, "tokens": left.tokens, "device_ms": left.device_ms}
+        conn.execute(sql.grow_hold, given)
+        self.book(conn, piece, held=NOTHING - taken)
+        entry = entry_of(Kind.MOVE, piece, seq=seq, at_ms=at_ms, **totals_row(held=NOTHING - taken))
         conn.execute(INSERT_ENTRY, entry)
 
     def end(self, conn: Connection, entry: Params) -> None:

@@ -33,7 +33,7 @@ from .core import (
 from .database import Database
 from .ledger import Drift
 from .memory import hold_of as granted
-from .posting import INSERT_ENTRY, Books, read_windows
+from .posting import INSERT_ENTRY, INSERT_HOLD, Books, read_windows
 from .rows import (
     ENTRY,
     Params,
@@ -47,10 +47,8 @@ from .rows import (
     settled_of,
     totals_row,
 )
-from .schema import budgets, holds, raises
+from .schema import budgets, raises
 from .tally import drifts
-
-INSERT_HOLD = insert(holds)
 
 
 class SqlLedger:
@@ -89,6 +87,23 @@ class SqlLedger:
         ]
         if given:
             await self.database.write(lambda conn: conn.execute(sql.renew_hold, given))
+
+    async def lease(self, ask: Ask, filed: Filed, *, owner: str, for_ms: int) -> Hold | None:
+        return await self.database.write(lambda conn: self._lease(conn, ask, filed, owner, ask.at_ms + for_ms))
+
+    async def move(
+        self, piece: tuple[str, str], ask: Ask, filed: Filed, *, owner: str, until_ms: int, at_ms: int
+    ) -> Decision:
+        lease = {"owner": owner, "owned_until_ms": until_ms}
+        return await self.database.write(lambda conn: self._move(conn, piece, ask, filed, lease, at_ms))
+
+    async def give_back(self, name: str, run: str, *, at_ms: int, lapsed: bool = False) -> Hold | None:
+        return await self.database.write(lambda conn: self._give_back(conn, name, run, at_ms, lapsed))
+
+    async def lapsed(self, *, at_ms: int, most: int) -> tuple[Hold, ...]:
+        given = {"now_ms": at_ms, "most": most}
+        rows = await self.database.read(lambda conn: conn.execute(sql.find_lapsed, given).all())
+        return tuple(map(hold_of, rows))
 
     async def standing(self, tenant: str, filed: Filed, at_ms: int) -> Standing:
         return await self.database.read(lambda conn: self._standing(conn, tenant, filed, at_ms))
@@ -183,7 +198,7 @@ class SqlLedger:
         hold = hold_of(row)
         if hold.state is not State.OPEN:
             conn.rollback()
-            return settled_of(row)
+            return settled_of(row) if hold.state is not State.SLICE else None
         seq = account.last_seq
         given = self._books.allowance(conn, hold.tenant, filed, account.budget_version, account.default_version)
         more = self._books.grow(conn, hold, bill.due, given, at_ms)
@@ -196,6 +211,63 @@ class SqlLedger:
         conn.execute(sql.end_hold, _key(name, run) | _ending(ended))
         self._books.end(conn, ending_of(ended, bill, seq=seq, at_ms=at_ms))
         return ended
+
+    def _lease(self, conn: Connection, ask: Ask, filed: Filed, owner: str, until_ms: int) -> Hold | None:
+        account = self._books.bump(conn, ask.tenant)
+        row = _find(conn, ask.name, ask.run)
+        if row is not None:
+            conn.rollback()
+            return hold_of(row)
+        given = self._books.allowance(conn, ask.tenant, filed, account.budget_version, account.default_version)
+        made = self._books.lease(conn, granted(ask), given, seq=account.last_seq, owner=owner, until_ms=until_ms)
+        if made is None:
+            conn.rollback()
+        return made
+
+    def _move(
+        self, conn: Connection, piece: tuple[str, str], ask: Ask, filed: Filed, lease: Params, at_ms: int
+    ) -> Decision:
+        account = self._books.bump(conn, ask.tenant, opened=1)
+        found, led = _found(conn, ask)
+        if found is not None:
+            self._attach(conn, ask, found, led)
+            return Decision(hold=found)
+        row, seq, taken = _find(conn, *piece), account.last_seq, NOTHING
+        if row is not None and row.state == State.SLICE and row.tenant == ask.tenant:
+            left = hold_of(row)
+            taken = decide.least(ask.amount, left.amount)
+            self._books.take(conn, left, taken, seq=seq, at_ms=at_ms)
+            seq = self._books.bump(conn, ask.tenant).last_seq
+            ask = replace(ask, at_ms=left.at_ms)
+        hold = replace(granted(ask), amount=taken)
+        given = self._books.allowance(conn, ask.tenant, filed, account.budget_version, account.default_version)
+        # Booked before anything is grown: what left the slice is not free for others, nor for this hold again.
+        self._books.book(conn, hold, held=taken)
+        hold = replace(hold, amount=taken + (more := self._books.grow(conn, hold, ask.amount, given, at_ms)))
+        self._books.book(conn, hold, held=more)
+        conn.execute(INSERT_HOLD, hold_row(hold) | lease)
+        details = details_of(Decision(hold=hold), ask.flags)
+        entry = entry_of(Kind.RESERVE, hold, seq=seq, at_ms=at_ms, details=details, **totals_row(held=hold.amount))
+        conn.execute(INSERT_ENTRY, entry)
+        if ask.request_id:
+            self._lead(conn, ask, hold)
+        return Decision(hold=hold, fresh=True)
+
+    def _give_back(self, conn: Connection, name: str, run: str, at_ms: int, lapsed: bool) -> Hold | None:
+        account, row = _locked(conn, name, run, opened=0)
+        if account is None or row is None:
+            return None
+        piece = hold_of(row)
+        if piece.state is not State.SLICE or (lapsed and row.owned_until_ms > at_ms):
+            conn.rollback()
+            return piece
+        ended = _ended(piece, Bill(cause=Cause.NEVER_BEGAN), Price())
+        self._books.book(conn, piece, held=NOTHING - piece.amount)
+        conn.execute(sql.end_hold, _key(name, run) | _ending(ended))
+        less = totals_row(held=NOTHING - piece.amount)
+        cause = Cause.NEVER_BEGAN.value
+        conn.execute(INSERT_ENTRY, entry_of(Kind.RETURN, piece, seq=account.last_seq, at_ms=at_ms, cause=cause, **less))
+        return ended.hold
 
     def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
         account = _account(conn, tenant)

@@ -8,10 +8,13 @@ from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_, unio
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from .core import ANYBODY, COUNTED
+from .core import ANYBODY, COUNTED, HELD, State
 from .schema import accounts, budgets, holds, raises, requests, usage, windows
 
-OPEN = "open"
+OPEN = State.OPEN.value
+SLICE = State.SLICE.value
+IS_HELD = or_(*(holds.c.state == state.value for state in sorted(HELD)))
+"""No IN: its parameters are made up at each call, which many rows at once do not allow."""
 
 
 def _of(name: str) -> Any:
@@ -68,8 +71,14 @@ end_hold = (
 )
 renew_hold = (
     update(holds)
-    .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"), holds.c.state == OPEN)
+    .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"), IS_HELD)
     .values(owner=_of("owner"), owned_until_ms=_of("until_ms"))
+)
+find_lapsed = (
+    select(holds)
+    .where(holds.c.state == SLICE, holds.c.owned_until_ms <= _of("now_ms"))
+    .order_by(holds.c.at_ms, holds.c.name, holds.c.run)
+    .limit(_of("most"))
 )
 _free = (
     select(holds.c.name, holds.c.run)

@@ -14,6 +14,7 @@ from .core import COUNTED, Totals, Window
 from .ledger import Drift
 from .rows import totals_of
 from .schema import accounts, entries, holds, windows
+from .statements import IS_HELD
 
 SUMS = ("held_tokens", "held_ms", "charged_tokens", "charged_ms", "overrun_tokens", "overrun_ms")
 Slot = tuple[Window, int]
@@ -63,8 +64,8 @@ def _entered(conn: Connection, tenant: str) -> Iterable[Row[Any]]:
 def _held(conn: Connection, tenant: str) -> Iterable[Row[Any]]:
     c = holds.c
     sums = [
-        _sum(case((c.state == "open", c.tokens), else_=0), "held_tokens"),
-        _sum(case((c.state == "open", c.device_ms), else_=0), "held_ms"),
+        _sum(case((IS_HELD, c.tokens), else_=0), "held_tokens"),
+        _sum(case((IS_HELD, c.device_ms), else_=0), "held_ms"),
         _sum(c.charged_tokens, "charged_tokens"),
         _sum(c.charged_ms, "charged_ms"),
         _sum(c.measured_tokens - c.charged_tokens, "overrun_tokens"),

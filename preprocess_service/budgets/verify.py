@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from . import tally
-from .core import Kind
+from .core import HELD, Kind
 from .database import Database
 from .rows import USAGE, usage_of
 from .schema import accounts, entries, holds, seals, usage
@@ -187,7 +187,8 @@ def _seals(conn: Connection, tenant: str) -> Iterator[Row[Any]]:
 def _other_holds(conn: Connection, tenant: str) -> Iterator[Row[Any, Any]]:
     """Holds that differ from the sum of their entries, and sums of entries without a hold."""
     names = ("held_tokens", "held_ms", "charged_tokens", "charged_ms", "overrun_tokens", "overrun_ms")
-    ended = entries.c.kind.in_((Kind.SETTLE.value, Kind.RELEASE.value))
+    begun = entries.c.kind.in_((Kind.RESERVE.value, Kind.LEASE.value))
+    ended = entries.c.kind.in_((Kind.SETTLE.value, Kind.RELEASE.value, Kind.RETURN.value))
     said = (
         select(
             entries.c.name,
@@ -196,7 +197,7 @@ def _other_holds(conn: Connection, tenant: str) -> Iterator[Row[Any, Any]]:
             func.max(entries.c.reserved_ms).label("reserved_ms"),
             func.min(entries.c.reserved_ms).label("first_ms"),
             func.count().filter(ended).label("ends"),
-            func.count().filter(entries.c.kind == Kind.RESERVE.value).label("begins"),
+            func.count().filter(begun).label("begins"),
             func.max(entries.c.cause).label("cause"),
         )
         .where(entries.c.tenant == tenant, entries.c.name != "")
@@ -205,7 +206,7 @@ def _other_holds(conn: Connection, tenant: str) -> Iterator[Row[Any, Any]]:
     )
     mine = select(holds).where(holds.c.tenant == tenant).subquery()
     h, e = mine.c, said.c
-    is_open = h.state == "open"
+    is_open = h.state.in_([state.value for state in HELD])
     differs = or_(
         e.begins != 1,
         e.reserved_ms != h.at_ms,

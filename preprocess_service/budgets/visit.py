@@ -92,10 +92,10 @@ class Visit:
         if held is not None and (held.name, held.run) == (said.name, said.run):
             if self._is_sure(held):
                 return
-            fresh, hold = self._fresh, await self._books.ledger.find(said.name, said.run)
+            fresh, hold = self._fresh, await self._books.find(said.name, said.run)
         else:
             await self._give_up(Cause.JOINED if said.attached else Cause.REFUSED)
-            fresh, hold = False, await self._books.ledger.find(said.name, said.run)
+            fresh, hold = False, await self._held_for(said)
             if hold is None:
                 fresh, hold = True, await self._reserve_for(said)
         if hold is None or hold.cause in NEVER_RAN:
@@ -174,12 +174,22 @@ class Visit:
         if self.hold is None or self._is_sure(self.hold):
             return False
         with suppress(BudgetStoreUnavailableError):
-            found = await self._books.ledger.find(self.hold.name, self.hold.run)
+            found = await self._books.find(self.hold.name, self.hold.run)
             return found is not None and found.cause in NEVER_RAN
         return False
 
     async def _reserve(self, ask: Ask) -> Decision:
         return await self._books.reserve(ask)
+
+    async def _held_for(self, said: gpb.VideoAccepted) -> Hold | None:
+        """What is held for a run that is not ours. Without the ledger nobody knows: then it is held for out of the slice, and what the
+        ledger knows of the run is found when that is booked."""
+        try:
+            return await self._books.find(said.name, said.run)
+        except BudgetStoreUnavailableError:
+            if self._books.slices is None:
+                raise
+            return None
 
     async def _reserve_for(self, said: gpb.VideoAccepted) -> Hold:
         """A hold for a run that nothing is held for. One that only we have asked for is stopped where there is no room for it."""
@@ -203,8 +213,8 @@ class Visit:
 
     async def _look_after(self, hold: Hold) -> None:
         """A hold that was found may be old: from now on no reconciler takes it for left alone."""
-        if hold.state is State.OPEN:
-            books = self._books
+        books = self._books
+        if hold.state is State.OPEN and books.local(hold.name, hold.run) is None:
             key = (hold.name, hold.run)
             await books.ledger.renew(books.replica, [key], at_ms=books.now(), for_ms=books.grace_ms)
 

@@ -148,6 +148,11 @@ async def housed(ledger: Ledger, line: Line) -> AsyncIterator[House]:
         await house.server.stop()
 
 
+def journals(folder: Path) -> list[Path]:
+    """Those of replicas that live, and of such that left something behind."""
+    return sorted(folder.rglob("*.jsonl"))
+
+
 async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
     """Wait for something that another task brings about; ``condition`` may be a coroutine function."""
     end = time.monotonic() + seconds

@@ -109,3 +109,96 @@ async def test_a_lapsed_release_charges_nothing_and_keeps_no_drift(ledger: Ledge
     assert ended is not None
     assert (ended.hold.state, ended.charged) == (State.RELEASED, NOTHING)
     assert await ledger.drift() == ()
+
+
+LEASE = ask("slices/x", "s", tokens=30, device_ms=300)
+"""A wish for a slice."""
+
+
+async def test_a_slice_is_held_and_is_no_open_run(ledger: Ledger) -> None:
+    await ledger.set_budget("a", limited(40, concurrent=1), by="t", at_ms=NOON)
+    piece = await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    standing = await ledger.standing("a", FILED, NOON)
+    assert piece is not None
+    assert (piece.state, piece.amount) == (State.SLICE, LEASE.amount)
+    assert (standing.totals[Window.DAY].held, standing.open_holds) == (LEASE.amount, 0)
+    assert await ledger.claim("y", at_ms=NOON + 2000, for_ms=1, most=9) == ()
+    assert (await ledger.reserve(ask(), FILED)).hold is not None
+    refused = await ledger.reserve(ask("n2", tokens=1), FILED)
+    assert [refusal.subject for refusal in refused.refusals] == ["day.tokens", "concurrent"]
+    assert await ledger.drift() == ()
+
+
+async def test_a_slice_is_what_is_free_of_it_or_none(ledger: Ledger) -> None:
+    await ledger.set_budget("a", limited(25), by="t", at_ms=NOON)
+    first = await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    assert first is not None
+    assert first.amount == Amount(tokens=25, device_ms=300)
+    rest = await ledger.lease(ask("slices/y", "s", tokens=30, device_ms=0), FILED, owner="y", for_ms=1000)
+    assert rest is None
+
+
+async def test_what_a_run_may_have_does_not_bind_a_slice(ledger: Ledger) -> None:
+    await ledger.set_budget("a", limited(5, Window.REQUEST), by="t", at_ms=NOON)
+    piece = await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    assert piece is not None
+    assert piece.amount == LEASE.amount
+
+
+async def test_a_run_moves_from_a_slice_to_a_hold_of_its_own(ledger: Ledger) -> None:
+    await ledger.set_budget("a", limited(30), by="t", at_ms=NOON)
+    await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    later, given = NOON + 86_400_000, {"owner": "x", "until_ms": NOON + 86_400_000 + 50}
+    granted = ask(at_ms=later, request_id="q")
+    moved = await ledger.move(("slices/x", "s"), granted, FILED, at_ms=later, **given)  # type: ignore[arg-type]
+    again = await ledger.move(("slices/x", "s"), granted, FILED, at_ms=later, **given)  # type: ignore[arg-type]
+    assert moved.hold is not None
+    assert (moved.fresh, moved.hold.amount, moved.hold.at_ms) == (True, granted.amount, NOON)
+    assert (again.fresh, again.hold) == (False, moved.hold)
+    day = (await ledger.standing("a", FILED, NOON)).totals[Window.DAY]
+    assert day.held == LEASE.amount
+    assert (await ledger.standing("a", FILED, NOON)).open_holds == 1
+    piece = await ledger.find("slices/x", "s")
+    assert piece is not None
+    assert piece.amount == Amount(tokens=20, device_ms=200)
+    assert await ledger.claim("y", at_ms=later + 49, for_ms=1, most=9) == ()
+    assert await ledger.claim("y", at_ms=later + 50, for_ms=1, most=9) == (moved.hold,)
+    assert (await ledger.reserve(ask(run="other", request_id="q"), FILED)).hold == moved.hold
+    await ledger.give_back("slices/x", "s", at_ms=later)
+    ended = await ledger.settle("n", "r", bill(device_ms=80), PRICE, FILED, later)
+    assert ended is not None
+    assert ended.charged == Amount(tokens=10, device_ms=80)
+    day = (await ledger.standing("a", FILED, NOON)).totals[Window.DAY]
+    assert (day.held, day.charged) == (NOTHING, Amount(tokens=10, device_ms=80))
+    assert await ledger.drift() == ()
+
+
+async def test_a_run_whose_slice_is_gone_is_held_for_as_far_as_there_is_room(ledger: Ledger) -> None:
+    await ledger.set_budget("a", limited(30), by="t", at_ms=NOON)
+    await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    await ledger.give_back("slices/x", "s", at_ms=NOON)
+    await ledger.reserve(ask("n2", tokens=24), FILED)
+    moved = await ledger.move(("slices/x", "s"), ask(), FILED, owner="x", until_ms=NOON, at_ms=NOON)
+    assert moved.hold is not None
+    assert moved.hold.amount == Amount(tokens=6, device_ms=100)
+    assert (await ledger.standing("a", FILED, NOON)).totals[Window.DAY].held.tokens == 30
+    assert await ledger.drift() == ()
+
+
+async def test_a_slice_is_given_back_once_and_by_others_only_when_it_is_left_alone(ledger: Ledger) -> None:
+    await ledger.lease(LEASE, FILED, owner="x", for_ms=1000)
+    key = (LEASE.name, LEASE.run)
+    assert await ledger.lapsed(at_ms=NOON + 999, most=9) == ()
+    await ledger.renew("x", [key], at_ms=NOON + 500, for_ms=1000)
+    assert await ledger.lapsed(at_ms=NOON + 1000, most=9) == ()
+    kept = await ledger.give_back(*key, at_ms=NOON + 1499, lapsed=True)
+    assert kept is not None
+    assert kept.state is State.SLICE
+    assert [hold.name for hold in await ledger.lapsed(at_ms=NOON + 1500, most=9)] == ["slices/x"]
+    for _ in range(2):
+        ended = await ledger.give_back(*key, at_ms=NOON + 1500, lapsed=True)
+        assert ended is not None
+        assert (ended.state, ended.cause) == (State.RELEASED, Cause.NEVER_BEGAN)
+    assert (await ledger.standing("a", FILED, NOON)).totals[Window.DAY].held == NOTHING
+    assert await ledger.give_back("slices/z", "s", at_ms=NOON) is None
+    assert await ledger.drift() == ()

@@ -14,7 +14,7 @@ from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.migrations import migrate
 
 
-@pytest.mark.parametrize(("kind", "histories"), [("sqlite", 150), ("postgres", 12)])
+@pytest.mark.parametrize(("kind", "histories"), [("sqlite", 150), ("postgres", 60)])
 def test_the_books_are_those_of_the_memory_whatever_crashes(
     kind: str, histories: int, new_url: Callable[[str], str]
 ) -> None:
