@@ -53,7 +53,8 @@ class Ledger(Protocol):
     async def find(self, name: str, run: str) -> Hold | None: ...
 
     async def claim(self, owner: str, *, at_ms: int, for_ms: int, most: int) -> tuple[Hold, ...]:
-        """Open holds that nobody looks after at ``at_ms``, the oldest first; ``owner`` does, for ``for_ms`` from now."""
+        """Open holds that nobody looks after at ``at_ms``, those first that were left alone for longest; ``owner`` looks after them for
+        ``for_ms`` from now. The oldest comes first in the answer."""
         ...
 
     async def renew(self, owner: str, holds: Sequence[tuple[str, str]], *, at_ms: int, for_ms: int) -> None:

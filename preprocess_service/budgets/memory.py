@@ -98,8 +98,10 @@ class MemoryLedger:
         return self.holds.get((name, run))
 
     async def claim(self, owner: str, *, at_ms: int, for_ms: int, most: int) -> tuple[Hold, ...]:
-        free = [h for h in self._open() if self._claims.get((h.name, h.run), ("", 0))[1] <= at_ms]
-        mine = tuple(sorted(free, key=lambda h: (h.at_ms, h.name, h.run))[:most])
+        until = {key: self._claims.get(key, ("", 0))[1] for key in ((h.name, h.run) for h in self._open())}
+        free = [h for h in self._open() if until[h.name, h.run] <= at_ms]
+        first = sorted(free, key=lambda h: (until[h.name, h.run], h.at_ms, h.name, h.run))[:most]
+        mine = tuple(sorted(first, key=lambda h: (h.at_ms, h.name, h.run)))
         await self.renew(owner, [(h.name, h.run) for h in mine], at_ms=at_ms, for_ms=for_ms)
         return mine
 

@@ -83,7 +83,8 @@ find_lapsed = (
 _free = (
     select(holds.c.name, holds.c.run)
     .where(holds.c.state == OPEN, holds.c.owned_until_ms <= _of("now_ms"))
-    .order_by(holds.c.at_ms, holds.c.name, holds.c.run)
+    # Who was looked at last comes last: where a round takes longer than a claim holds, the others would never come.
+    .order_by(holds.c.owned_until_ms, holds.c.at_ms, holds.c.name, holds.c.run)
     .limit(_of("most"))
     .with_for_update(skip_locked=True)
     .cte("free")

@@ -12,12 +12,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from reelgate.rpc.errors import InvalidFieldError
 
-from .usage_rules import Query
+from .usage_rules import HOUR_MS, RANGE_MAX_MS, Query
 
 LONGEST = 2048
+KEY_MAX = 64
+LAST_MS = 253_402_300_800_000
+"""The end of the year 9999."""
 
 
 def written(query: Query, place: Sequence[int | str]) -> str:
@@ -42,11 +46,32 @@ def read(
             raise ValueError("of another query")
         if (fixed_start and start != query.start_ms) or (fixed_end and end != query.end_ms):
             raise ValueError("of another range")
-        return replace(query, start_ms=int(start), end_ms=int(end)), (int(place[0]), *map(str, place[1:]))
-    except (ValueError, TypeError, IndexError, binascii.Error, RecursionError):
+        return replace(query, start_ms=start, end_ms=end), _place(query, start, end, place)
+    except (ValueError, TypeError, IndexError, OverflowError, binascii.Error, RecursionError):
         raise InvalidFieldError.of(
             "page_token", "is not of this query: send what the page before gave, with all other fields as they were"
         ) from None
+
+
+def _place(query: Query, start: object, end: object, place: object) -> tuple[int | str, ...]:
+    """The digest has no key, so whoever wants to may write a token: its range and its place are held to the rules of any query.
+
+    Raises ``ValueError``.
+    """
+    if not (_is_time(start) and _is_time(end) and 0 < end - start <= RANGE_MAX_MS + 2 * HOUR_MS):
+        raise ValueError("not a range")
+    if not isinstance(place, list) or len(place) != len(query.group_by) + 2:
+        raise ValueError("not a place")
+    bucket, *keys = place
+    if not _is_time(bucket) or not all(
+        isinstance(key, str) and len(key) <= KEY_MAX and "\0" not in key for key in keys
+    ):
+        raise ValueError("not a place")
+    return (bucket, *keys)
+
+
+def _is_time(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value <= LAST_MS
 
 
 def _digest(query: Query, body: Sequence[object]) -> str:

@@ -103,6 +103,18 @@ async def test_a_hold_has_one_keeper_at_a_time_the_oldest_first(ledger: Ledger) 
     assert [hold.name for hold in await ledger.claim("two", at_ms=NOON + 100, for_ms=1, most=5)] == ["n1"]
 
 
+async def test_who_was_looked_at_last_is_claimed_last(ledger: Ledger) -> None:
+    for number in range(5):
+        await ledger.reserve(ask(f"n{number}"), FILED)
+    seen: list[str] = []
+    for at in range(0, 30, 10):
+        # Each claim has run out before the next: a slow generator.
+        seen += [hold.name for hold in await ledger.claim("one", at_ms=NOON + at, for_ms=5, most=2)]
+    assert set(seen[:4]) == {"n0", "n1", "n2", "n3"}
+    assert "n4" in seen[4:6], "the last comes before the first comes again"
+    assert all(seen.count(f"n{number}") for number in range(5))
+
+
 async def test_a_lapsed_release_charges_nothing_and_keeps_no_drift(ledger: Ledger) -> None:
     await ledger.reserve(ask(), FILED)
     ended = await ledger.settle("n", "r", bill(Cause.NEVER_BEGAN, tokens=0, device_ms=0), PRICE, FILED, NOON)

@@ -14,10 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess_service.budgets import schema
+from preprocess_service.budgets import schema, usage_token
 from preprocess_service.budgets.database import Database
 from preprocess_service.budgets.usage import SUMS, UsageQueries
-from preprocess_service.budgets.usage_rules import query_of
+from preprocess_service.budgets.usage_rules import GROUPS, query_of
 from preprocess_service.budgets.usage_token import read, written
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import BudgetStoreUnavailableError, InvalidFieldError, RoleRequiredError
@@ -253,7 +253,43 @@ def test_no_token_of_a_stranger_is_taken(token: bytes) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.text(max_size=64), min_size=1, max_size=4), st.integers(0, 2**53))
-def test_a_place_survives_its_token(keys: list[str], bucket: int) -> None:
-    query = query_of(asked(), USER, JANUARY)
+@given(
+    st.lists(st.sampled_from(GROUPS), unique=True),
+    st.data(),
+    st.integers(0, usage_token.LAST_MS),
+)
+def test_a_place_survives_its_token(groups: list[str], data: st.DataObject, bucket: int) -> None:
+    query = query_of(asked(group_by=groups), USER, JANUARY)
+    text = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=usage_token.KEY_MAX)
+    keys = data.draw(st.lists(text, min_size=len(query.group_by) + 1, max_size=len(query.group_by) + 1))
     assert read(written(query, [bucket, *keys]), query) == (query, (bucket, *keys))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "place"),
+    [
+        (0, 253_402_300_799_999, [0, "", "", "", ""]),  # ten thousand years: too much to add up
+        (0, 2**70, [0, "", "", "", ""]),
+        (float("inf"), 0, [0, "", "", "", ""]),
+        (0, 3_600_000, [2**70, "", "", "", ""]),
+        (0, 3_600_000, [0]),
+        (0, 3_600_000, [0, "a\0", "", "", ""]),
+        (0, 3_600_000, [0, "a" * 500, "", "", ""]),
+        (0, 3_600_000, [0, 1, "", "", ""]),
+        (0, 3_600_000, "x"),
+        (True, 3_600_000, [0, "", "", "", ""]),
+        (3_600_000, 0, [0, "", "", "", ""]),
+    ],
+)
+async def test_a_token_that_somebody_wrote_is_held_to_the_rules_of_a_query(
+    database: Database, start: float, end: int, place: object
+) -> None:
+    request = pb.QueryUsageRequest(bucket="month")
+    query = query_of(request, USER, JANUARY)
+    # As `written` does it, since its digest has no key.
+    body = [start, end, place]
+    text = json.dumps([*body, usage_token._digest(query, body)])
+    request.page_token = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    with pytest.raises(InvalidFieldError) as caught:
+        await UsageQueries(database).query(request, USER)
+    assert [violation.subject for violation in caught.value.violations] == ["page_token"]
