@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby
 
 import torch
@@ -34,6 +35,8 @@ class Conditioner:
         self._parts = parts
         self.states: ByteLRU[StatesKey, PromptStates] = ByteLRU(tier.text_states_mib * MIB, lambda each: each.nbytes)
         self.kvs: ByteLRU[tuple[StatesKey, str], TextKV] = ByteLRU(tier.text_kv_mib * MIB, lambda each: each.nbytes)
+        # Where nothing is kept of a text between the steps, its padded window is: that of as many as a request or two read.
+        self._padded = lru_cache(maxsize=4)(PromptStates.padded)
         if tier.text_kv:
             for expert in (parts.transformer, parts.transformer_2):
                 if expert is not None:
@@ -67,7 +70,7 @@ class Conditioner:
         """
         tier = self._parts.tier
         if not tier.text_kv:
-            yield states.padded()
+            yield self._padded(states)
             return
         if offload.away(expert):
             rows, bias = text_kv.fold(states.real, states.key.window) if tier.fold_text else (states.padded(), None)
@@ -91,6 +94,7 @@ class Conditioner:
         """Gives all memory of both caches back; for when the device has too little."""
         self.states.clear()
         self.kvs.clear()
+        self._padded.cache_clear()
 
     def _kv(self, expert: WanTransformer3DModel, states: PromptStates) -> TextKV:
         name = "transformer" if expert is self._parts.transformer else "transformer_2"
