@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -102,8 +102,11 @@ class Database:
         loop = asyncio.get_running_loop()
         self._check(loop.time())
         try:
-            async with asyncio.timeout(self._line_s):
-                await turn.acquire()
+            if turn.locked():
+                async with asyncio.timeout(self._line_s):
+                    await turn.acquire()
+            else:
+                await turn.acquire()  # at once
         except TimeoutError:
             raise BudgetStoreUnavailableError("the ledger is too busy") from None
         try:
@@ -132,6 +135,8 @@ class Database:
 
     async def _timely(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Answers in time whatever the database does: a driver that cleans up a dead connection goes on behind our back."""
+        if self._store.most_s is None:
+            return await run()
         task = asyncio.create_task(run())
         try:
             done, _ = await asyncio.wait({task}, timeout=self._store.most_s)
@@ -160,16 +165,16 @@ class _Sqlite:
     def __init__(self, url: URL, wait_s: float, synchronous: str) -> None:
         self.most_s: float | None = None  # SQLite's own busy timeout answers; a thread cannot be stopped
         self.engine = create_engine(url, connect_args={"timeout": wait_s}, pool_size=3, max_overflow=0)
-        self._reader = self.engine.execution_options(reading=True)
+        # By the dialect and not by an event: where an engine has events, every statement pays for looking for them.
+        self.engine.dialect.do_begin = _begin  # type: ignore[method-assign,assignment]
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="ledger-look")
         self._pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={round(wait_s * 1000)}")
         event.listen(self.engine, "connect", self._connected)
-        event.listen(self.engine, "begin", _begin)
 
     async def run(self, body: Body[T], *, reading: bool) -> T:
-        engine, threads = (self._reader, self._reading) if reading else (self.engine, self._writing)
-        return await asyncio.get_running_loop().run_in_executor(threads, _whole, engine, body)
+        begin, threads = ("BEGIN", self._reading) if reading else ("BEGIN IMMEDIATE", self._writing)
+        return await asyncio.get_running_loop().run_in_executor(threads, _whole, self.engine, body, begin)
 
     async def close(self) -> None:
         self._writing.shutdown()
@@ -182,13 +187,14 @@ class _Sqlite:
             connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(conn: Connection) -> None:
+def _begin(connection: PoolProxiedConnection) -> None:
     """A writer takes the lock at once: one that began by reading could not get it any more."""
-    conn.exec_driver_sql("BEGIN" if conn.get_execution_options().get("reading") else "BEGIN IMMEDIATE")
+    connection.driver_connection.execute(connection.info["begin"])  # type: ignore[union-attr]
 
 
-def _whole(engine: Engine, body: Body[T]) -> T:
+def _whole(engine: Engine, body: Body[T], begin: str) -> T:
     with engine.connect() as conn:
+        conn.connection.info["begin"] = begin
         made = body(conn)
         try:
             conn.commit()
