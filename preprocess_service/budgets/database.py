@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -169,17 +170,42 @@ class _Sqlite:
         self.engine.dialect.do_begin = _begin  # type: ignore[method-assign,assignment]
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="ledger-look")
+        self._mine, self._open = threading.local(), set[Connection]()
         self._pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={round(wait_s * 1000)}")
         event.listen(self.engine, "connect", self._connected)
 
     async def run(self, body: Body[T], *, reading: bool) -> T:
         begin, threads = ("BEGIN", self._reading) if reading else ("BEGIN IMMEDIATE", self._writing)
-        return await asyncio.get_running_loop().run_in_executor(threads, _whole, self.engine, body, begin)
+        return await asyncio.get_running_loop().run_in_executor(threads, self._whole, body, begin)
 
     async def close(self) -> None:
         self._writing.shutdown()
         self._reading.shutdown()
+        for conn in self._open:
+            conn.close()
         self.engine.dispose()
+
+    def _whole(self, body: Body[T], begin: str) -> T:
+        """On the thread's own connection, which it keeps as long as nothing goes wrong."""
+        conn: Connection | None = getattr(self._mine, "conn", None)
+        if conn is None:
+            conn = self._mine.conn = self.engine.connect()
+            conn.connection.info["begin"] = begin
+            self._open.add(conn)
+        try:
+            made = body(conn)
+            try:
+                conn.commit()
+            except BaseException:
+                # A commit that failed (a full disk) may leave its transaction open: nobody is to find it on this connection.
+                conn.invalidate()
+                raise
+        except BaseException:
+            self._mine.conn = None
+            self._open.discard(conn)
+            conn.close()
+            raise
+        return made
 
     def _connected(self, connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself: `_begin` does
@@ -190,19 +216,6 @@ class _Sqlite:
 def _begin(connection: PoolProxiedConnection) -> None:
     """A writer takes the lock at once: one that began by reading could not get it any more."""
     connection.driver_connection.execute(connection.info["begin"])  # type: ignore[union-attr]
-
-
-def _whole(engine: Engine, body: Body[T], begin: str) -> T:
-    with engine.connect() as conn:
-        conn.connection.info["begin"] = begin
-        made = body(conn)
-        try:
-            conn.commit()
-        except BaseException:
-            # A commit that failed (a full disk) may leave its transaction open: nobody is to find it on this connection.
-            conn.invalidate()
-            raise
-        return made
 
 
 class _Postgres:
