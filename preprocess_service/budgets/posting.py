@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +9,10 @@ from sqlalchemy import Connection, Dialect, Row
 
 from . import calendar, decide
 from . import statements as sql
-from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State, Totals, Window
+from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State
+from .looking import read_windows
 from .ready import Sender, Step
-from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_of, totals_row, usage_of
+from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_row, usage_of
 
 REMEMBERED = 10_000
 """Tenants whose set budgets are kept in this process; more than that, and it begins anew."""
@@ -113,18 +113,3 @@ class Books:
         if self._outbox:
             steps.append((self.changes.tell, {name: entry[name] for name in ("tenant", "seq", "at_ms")}))
         return steps
-
-
-def read_windows(conn: Connection, tenant: str, at_ms: int) -> tuple[Mapping[Window, Totals], Mapping[Window, Totals]]:
-    """The totals of the windows in which ``at_ms`` lies, and of those before them; all are there, empty ones too."""
-    now = {window: calendar.start(window, at_ms) for window in COUNTED}
-    was = {window: calendar.before(window, at_ms) for window in COUNTED}
-    given: Params = {f"{window}_now": now[window] for window in COUNTED}
-    given |= {f"{window}_was": was[window] for window in COUNTED}
-    found = {
-        (row.window, row.start_ms): totals_of(row) for row in conn.execute(sql.read_windows, given | {"tenant": tenant})
-    }
-    return (
-        {window: found.get((window.value, now[window]), decide.ZERO) for window in COUNTED},
-        {window: found.get((window.value, was[window]), decide.ZERO) for window in COUNTED},
-    )

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert
 
-from reelgate.rpc.errors import BudgetChangedError, InvalidFieldError
+from reelgate.rpc.errors import BudgetChangedError
 
 from . import decide
 from . import statements as sql
 from .core import (
     CHARGED,
     NOTHING,
+    Allowance,
     Amount,
     Ask,
     Bill,
@@ -32,8 +33,9 @@ from .core import (
 )
 from .database import Database
 from .ledger import Drift
+from .looking import Seen, look, read_windows
 from .memory import hold_of as granted
-from .posting import Books, read_windows
+from .posting import Books
 from .ready import Step
 from .rows import (
     ENTRY,
@@ -124,11 +126,12 @@ class SqlLedger:
     def _reserve(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
         books = self._books
         account = books.bump(conn, ask.tenant, opened=1)
-        found, led = _found(conn, ask)
-        if found is not None:
-            self._attach(conn, ask, found, led)
-            return Decision(hold=found)
-        decision = self._decide(conn, ask, filed, account, open_holds=account.open_holds - 1)
+        given = books.allowance(conn, ask.tenant, filed, account.budget_version, account.default_version)
+        seen = look(conn, ask, windows=bool(given.budget.limits))
+        if seen.found is not None:
+            self._attach(conn, ask, seen.found, seen.led)
+            return Decision(hold=seen.found)
+        decision = _decided(ask, given, seen, open_holds=account.open_holds - 1)
         if decision.hold is None:
             conn.rollback()
             return decision
@@ -153,20 +156,13 @@ class SqlLedger:
         return [(self._books.changes.lead, given)] if ask.request_id else []
 
     def _would(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
-        found, _ = _found(conn, ask)
-        if found is not None:
-            return Decision(hold=found)
         account = _account(conn, ask.tenant)
-        return self._decide(conn, ask, filed, account, open_holds=getattr(account, "open_holds", 0))
-
-    def _decide(self, conn: Connection, ask: Ask, filed: Filed, account: Row[Any], *, open_holds: int) -> Decision:
         version = getattr(account, "budget_version", 0)
-        allowance = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
-        totals, befores = read_windows(conn, ask.tenant, ask.at_ms) if allowance.budget.limits else ({}, {})
-        no, soft = decide.refusals(ask.amount, allowance, totals, befores, open_holds=open_holds, at_ms=ask.at_ms)
-        if no and not allowance.budget.shadow:
-            return Decision(hold=None, refusals=no, warnings=soft)
-        return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
+        given = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
+        seen = look(conn, ask, windows=bool(given.budget.limits))
+        if seen.found is not None:
+            return Decision(hold=seen.found)
+        return _decided(ask, given, seen, open_holds=getattr(account, "open_holds", 0))
 
     def _extend(self, conn: Connection, name: str, run: str, to: Amount, filed: Filed, at_ms: int) -> Hold | None:
         account, row = _locked(conn, name, run, opened=0)
@@ -229,10 +225,10 @@ class SqlLedger:
         at_ms: int,
     ) -> Decision:
         account = self._books.bump(conn, ask.tenant, opened=1)
-        found, led = _found(conn, ask)
-        if found is not None:
-            self._attach(conn, ask, found, led)
-            return Decision(hold=found)
+        seen = look(conn, ask, windows=False)
+        if seen.found is not None:
+            self._attach(conn, ask, seen.found, seen.led)
+            return Decision(hold=seen.found)
         row, seq, taken = _find(conn, *piece), account.last_seq, NOTHING
         if row is not None and row.state == State.SLICE and row.tenant == ask.tenant:
             left = hold_of(row)
@@ -316,21 +312,12 @@ def _account(conn: Connection, tenant: str) -> Row[Any]:
     return conn.execute(sql.read_default).one() if row is None else row
 
 
-def _found(conn: Connection, ask: Ask) -> tuple[Hold | None, Hold | None]:
-    """The hold that stands for an ask already, and the one that its request id leads to."""
-    given = {"name": ask.name, "run": ask.run}
-    if not ask.request_id:
-        row = conn.execute(sql.find_hold, given).one_or_none()
-        return (None if row is None else hold_of(row)), None
-    rows = conn.execute(sql.find_either, given | {"tenant": ask.tenant, "request_id": ask.request_id}).all()
-    same = next((hold_of(row) for row in rows if not row.led), None)
-    led = next((hold_of(row) for row in rows if row.led), None)
-    if led is None:
-        return same, None
-    if led.state is State.OPEN and led.name != ask.name:
-        raise InvalidFieldError.of("request_id", "stands for another request that is under way; choose a new one")
-    stands = led.name == ask.name and (led.state is State.OPEN or led.cause in (Cause.DONE, Cause.STORED))
-    return (led if stands else same), led
+def _decided(ask: Ask, given: Allowance, seen: Seen, *, open_holds: int) -> Decision:
+    """What becomes of ``ask``, for which nothing stands yet."""
+    no, soft = decide.refusals(ask.amount, given, *seen.windows, open_holds=open_holds, at_ms=ask.at_ms)
+    if no and not given.budget.shadow:
+        return Decision(hold=None, refusals=no, warnings=soft)
+    return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
 
 
 def _find(conn: Connection, name: str, run: str) -> Row[Any] | None:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Dialect, Table, and_, bindparam, func, insert, literal, or_, select, tuple_, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -33,13 +48,15 @@ read_account = select(accounts.c.budget_version, accounts.c.open_holds, default_
 read_default = select(default_version)
 read_budget = select(budgets.c.budget).where(budgets.c.tenant == _of("tenant"))
 read_raises = select(raises).where(raises.c.tenant == _of("tenant")).order_by(raises.c.id)
+SAME, LED, WINDOW = range(3)
+"""What a row of `look` is: the hold of the same name and run, the one that the request's id leads to, or a window."""
+same_hold = select(holds, literal(SAME).label("what")).where(by_key)
 lead_hold = (
-    select(holds, literal(1).label("led"))
+    select(holds, literal(LED).label("what"))
     .join(requests, and_(requests.c.name == holds.c.name, requests.c.run == holds.c.run))
     .where(requests.c.tenant == _of("tenant"), requests.c.request_id == _of("request_id"))
 )
-find_either = union_all(select(holds, literal(0).label("led")).where(by_key), lead_hold)
-read_windows = select(windows).where(
+is_near = and_(
     windows.c.tenant == _of("tenant"),
     or_(
         *(
@@ -48,6 +65,30 @@ read_windows = select(windows).where(
         )
     ),
 )
+read_windows = select(windows).where(is_near)
+_in_place = {
+    "name": windows.c.window,
+    "at_ms": windows.c.start_ms,
+    "tokens": windows.c.held_tokens,
+    "device_ms": windows.c.held_ms,
+    "charged_tokens": windows.c.charged_tokens,
+    "charged_ms": windows.c.charged_ms,
+}
+"""Where a window's figures are in a row that is otherwise a hold's."""
+near_windows = select(
+    *(
+        _in_place.get(c.name, literal_column("0" if isinstance(c.type, BigInteger) else "''")).label(c.name)
+        for c in holds.c
+    ),
+    literal(WINDOW).label("what"),
+).where(is_near)
+# By whether the request has an id, and whether there are limits: all of it in one round trip.
+look: dict[tuple[bool, bool], Any] = {
+    (False, False): same_hold,
+    (True, False): union_all(same_hold, lead_hold),
+    (False, True): union_all(same_hold, near_windows),
+    (True, True): union_all(same_hold, lead_hold, near_windows),
+}
 grow_hold = (
     update(holds)
     .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"))
