@@ -20,12 +20,15 @@ NUMBERED = re.compile(r"\$(\d+)")
 
 
 class Ready:
-    """A statement that changes something and answers nothing. Its parameters are integers and strings, which no driver converts."""
+    """A statement that changes something and answers nothing. Its parameters are integers and strings, which the drivers take as they
+    are; ``ValueError`` for one that SQLAlchemy would convert."""
 
     __slots__ = ("_fixed", "_names", "text")
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
         made: Any = statement.compile(dialect=dialect)
+        if converted := sorted(made._bind_processors):
+            raise ValueError(f"{', '.join(converted)} would have to be converted")
         self.text = str(made)
         self._names: tuple[str, ...] = tuple(made.positiontup)
         # Of the statement itself; those that each call gives are None here.
