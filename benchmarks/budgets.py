@@ -1,6 +1,6 @@
-"""Budgets that hold: a crowd on replicas that are killed, the ledger's own cost, its reports, its outages, and estimates.
+"""Budgets that hold: a crowd on replicas that are killed, what they cost a call, the ledger's own cost, its reports and its outages.
 
-    python benchmarks/budgets.py [--quick] [--only crowd,sqlite,time,ledger,usage,outage]
+    python benchmarks/budgets.py [--quick] [--only gate,ledger,usage,crowd,sqlite,time,outage]
 
 The counts of the goals are full ones without ``--quick``. A real PostgreSQL with its own defaults is started for it.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import budgets_ledger, budgets_outage, budgets_replicas, budgets_usage
+from benchmarks import budgets_gate, budgets_ledger, budgets_outage, budgets_replicas, budgets_usage
 from benchmarks.postgres import running
 from benchmarks.report import Goal, close
 
@@ -40,6 +40,10 @@ def sqlite(*, quick: bool) -> list[Goal]:
     return budgets_replicas.on_sqlite(name="SQLite", clients=clients, fits=fits, kills=kills, by_time=False)
 
 
+def gate(*, quick: bool) -> list[Goal]:
+    return budgets_gate.rows(quick=quick)
+
+
 def ledger(*, quick: bool) -> list[Goal]:
     return budgets_ledger.rows(quick=quick)
 
@@ -54,6 +58,7 @@ def outage(*, quick: bool) -> list[Goal]:
 
 
 PARTS: dict[str, Callable[..., list[Goal]]] = {
+    "gate": gate,
     "ledger": ledger,
     "usage": usage,
     "crowd": crowd,

@@ -39,6 +39,13 @@ class Service:
         self._listening, self._ready = asyncio.Event(), asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process. Raises ``RuntimeError`` before it was started."""
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process.pid
+
     async def start(self) -> None:
         """Start, and wait until it listens."""
         self._process = await asyncio.create_subprocess_exec(

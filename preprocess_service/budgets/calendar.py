@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from .core import Window
 
@@ -17,7 +18,7 @@ def start(window: Window, at_ms: int) -> int:
     if window is Window.DAY:
         return at_ms - at_ms % DAY_MS
     if window is Window.MONTH:
-        return _ms(_month(at_ms))
+        return _month_of(at_ms // DAY_MS)
     raise ValueError("a request is no window of time")
 
 
@@ -31,6 +32,12 @@ def end(window: Window, at_ms: int) -> int:
 def before(window: Window, at_ms: int) -> int:
     """When the one before began."""
     return start(window, start(window, at_ms) - 1)
+
+
+@lru_cache(maxsize=256)
+def _month_of(day: int) -> int:
+    """When the month of a day began; every reservation asks for it several times."""
+    return _ms(_month(day * DAY_MS))
 
 
 def _month(at_ms: int) -> datetime:

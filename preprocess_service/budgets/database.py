@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -102,8 +103,11 @@ class Database:
         loop = asyncio.get_running_loop()
         self._check(loop.time())
         try:
-            async with asyncio.timeout(self._line_s):
-                await turn.acquire()
+            if turn.locked():
+                async with asyncio.timeout(self._line_s):
+                    await turn.acquire()
+            else:
+                await turn.acquire()  # at once
         except TimeoutError:
             raise BudgetStoreUnavailableError("the ledger is too busy") from None
         try:
@@ -132,6 +136,8 @@ class Database:
 
     async def _timely(self, run: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Answers in time whatever the database does: a driver that cleans up a dead connection goes on behind our back."""
+        if self._store.most_s is None:
+            return await run()
         task = asyncio.create_task(run())
         try:
             done, _ = await asyncio.wait({task}, timeout=self._store.most_s)
@@ -160,21 +166,46 @@ class _Sqlite:
     def __init__(self, url: URL, wait_s: float, synchronous: str) -> None:
         self.most_s: float | None = None  # SQLite's own busy timeout answers; a thread cannot be stopped
         self.engine = create_engine(url, connect_args={"timeout": wait_s}, pool_size=3, max_overflow=0)
-        self._reader = self.engine.execution_options(reading=True)
+        # By the dialect and not by an event: where an engine has events, every statement pays for looking for them.
+        self.engine.dialect.do_begin = _begin  # type: ignore[method-assign,assignment]
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="ledger-look")
+        self._mine, self._open = threading.local(), set[Connection]()
         self._pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={round(wait_s * 1000)}")
         event.listen(self.engine, "connect", self._connected)
-        event.listen(self.engine, "begin", _begin)
 
     async def run(self, body: Body[T], *, reading: bool) -> T:
-        engine, threads = (self._reader, self._reading) if reading else (self.engine, self._writing)
-        return await asyncio.get_running_loop().run_in_executor(threads, _whole, engine, body)
+        begin, threads = ("BEGIN", self._reading) if reading else ("BEGIN IMMEDIATE", self._writing)
+        return await asyncio.get_running_loop().run_in_executor(threads, self._whole, body, begin)
 
     async def close(self) -> None:
         self._writing.shutdown()
         self._reading.shutdown()
+        for conn in self._open:
+            conn.close()
         self.engine.dispose()
+
+    def _whole(self, body: Body[T], begin: str) -> T:
+        """On the thread's own connection, which it keeps as long as nothing goes wrong."""
+        conn: Connection | None = getattr(self._mine, "conn", None)
+        if conn is None:
+            conn = self._mine.conn = self.engine.connect()
+            conn.connection.info["begin"] = begin
+            self._open.add(conn)
+        try:
+            made = body(conn)
+            try:
+                conn.commit()
+            except BaseException:
+                # A commit that failed (a full disk) may leave its transaction open: nobody is to find it on this connection.
+                conn.invalidate()
+                raise
+        except BaseException:
+            self._mine.conn = None
+            self._open.discard(conn)
+            conn.close()
+            raise
+        return made
 
     def _connected(self, connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself: `_begin` does
@@ -182,21 +213,9 @@ class _Sqlite:
             connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(conn: Connection) -> None:
+def _begin(connection: PoolProxiedConnection) -> None:
     """A writer takes the lock at once: one that began by reading could not get it any more."""
-    conn.exec_driver_sql("BEGIN" if conn.get_execution_options().get("reading") else "BEGIN IMMEDIATE")
-
-
-def _whole(engine: Engine, body: Body[T]) -> T:
-    with engine.connect() as conn:
-        made = body(conn)
-        try:
-            conn.commit()
-        except BaseException:
-            # A commit that failed (a full disk) may leave its transaction open: nobody is to find it on this connection.
-            conn.invalidate()
-            raise
-        return made
+    connection.driver_connection.execute(connection.info["begin"])  # type: ignore[union-attr]
 
 
 class _Postgres:

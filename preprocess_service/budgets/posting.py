@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Dialect, Row
 
 from . import calendar, decide
 from . import statements as sql
-from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State, Totals, Window
-from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_of, totals_row, usage_of
-from .schema import entries, holds, outbox
+from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State
+from .looking import read_windows
+from .ready import Sender, Step
+from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_row, usage_of
 
-INSERT_HOLD = insert(holds)
-INSERT_ENTRY = insert(entries)
-INSERT_OUTBOX = insert(outbox)
 REMEMBERED = 10_000
 """Tenants whose set budgets are kept in this process; more than that, and it begins anew."""
 
@@ -24,15 +21,15 @@ REMEMBERED = 10_000
 class Books:
     """The tables of one dialect, and what was set for tenants, remembered by its version."""
 
-    def __init__(self, dialect: str, *, outbox: bool) -> None:
-        self.upserts = sql.Upserts(dialect)
+    def __init__(self, dialect: Dialect, *, outbox: bool) -> None:
+        self.changes, self._sender = sql.Changes(dialect), Sender(dialect)
         self._outbox = outbox
         self._set: dict[str, tuple[int, Budget | None, tuple[Raise, ...]]] = {}
 
     def bump(self, conn: Connection, tenant: str, *, entries: int = 1, opened: int = 0, version: int = 0) -> Row[Any]:
         """Lock the tenant's row to the end of the transaction; its new numbers, and the version of the default budget."""
         given = {"tenant": tenant, "last_seq": entries, "open_holds": opened, "budget_version": version}
-        return conn.execute(self.upserts.bump, given).one()
+        return conn.execute(self.changes.bump, given).one()
 
     def allowance(self, conn: Connection, tenant: str, filed: Filed, version: int, default_version: int) -> Allowance:
         own, raised = self._set_for(conn, tenant, version)
@@ -53,13 +50,30 @@ class Books:
         self._set[tenant] = (version, budget, raised)
         return budget, raised
 
-    def book(self, conn: Connection, hold: Hold, **sums: Amount) -> None:
-        """Add to all windows of a hold's reservation."""
+    def post(self, conn: Connection, *steps: Step) -> None:
+        """Do all of ``steps``, no two of which change the same row."""
+        self._sender.send(conn, steps)
+
+    def booked(self, hold: Hold, **sums: Amount) -> list[Step]:
+        """Adds to all windows of a hold's reservation."""
         row: Params = {"tenant": hold.tenant} | totals_row(**sums)
-        starts: list[Params] = [
-            {"window": window.value, "start_ms": calendar.start(window, hold.at_ms)} for window in COUNTED
+        return [
+            (self.changes.book, row | {"window": window.value, "start_ms": calendar.start(window, hold.at_ms)})
+            for window in COUNTED
         ]
-        conn.execute(self.upserts.book, [row | start for start in starts])
+
+    def made(self, hold: Hold, *, owner: str = "", until_ms: int = 0) -> Step:
+        """Writes a new hold down."""
+        return self.changes.hold, hold_row(hold) | {"owner": owner, "owned_until_ms": until_ms}
+
+    def entered(self, entry: Params) -> Step:
+        """Writes an entry down."""
+        return self.changes.entry, entry
+
+    def grown(self, hold: Hold, amount: Amount) -> Step:
+        """``amount`` is in a hold from now on."""
+        given = {"b_name": hold.name, "b_run": hold.run, "tokens": amount.tokens, "device_ms": amount.device_ms}
+        return self.changes.grow, given
 
     def grow(self, conn: Connection, hold: Hold, to: Amount, allowance: Allowance, at_ms: int) -> Amount:
         """What an open hold may grow by; nothing is written."""
@@ -69,9 +83,9 @@ class Books:
         return decide.growth(hold.amount, to, allowance, totals, befores, at_ms=at_ms)
 
     def extend(self, conn: Connection, hold: Hold, more: Amount, *, seq: int, at_ms: int) -> None:
-        self.book(conn, hold, held=more)
         entry = entry_of(Kind.EXTEND, hold, seq=seq, at_ms=at_ms, **totals_row(held=more))
-        conn.execute(INSERT_ENTRY, entry)
+        grown = self.grown(hold, hold.amount + more)
+        self.post(conn, *self.booked(hold, held=more), self.entered(entry), grown)
 
     def lease(
         self, conn: Connection, hold: Hold, allowance: Allowance, *, seq: int, owner: str, until_ms: int
@@ -82,37 +96,20 @@ class Books:
         if amount == NOTHING:
             return None
         made = replace(hold, amount=amount, state=State.SLICE)
-        conn.execute(INSERT_HOLD, hold_row(made) | {"owner": owner, "owned_until_ms": until_ms})
-        self.book(conn, made, held=amount)
-        conn.execute(INSERT_ENTRY, entry_of(Kind.LEASE, made, seq=seq, at_ms=hold.at_ms, **totals_row(held=amount)))
+        entry = entry_of(Kind.LEASE, made, seq=seq, at_ms=hold.at_ms, **totals_row(held=amount))
+        new = self.made(made, owner=owner, until_ms=until_ms)
+        self.post(conn, new, *self.booked(made, held=amount), self.entered(entry))
         return made
 
     def take(self, conn: Connection, piece: Hold, taken: Amount, *, seq: int, at_ms: int) -> None:
         """So much less is in a slice."""
-        left = piece.amount - taken
-        given = {"b_name": piece.name, "b_run": piece.run, "tokens": left.tokens, "device_ms": left.device_ms}
-        conn.execute(sql.grow_hold, given)
-        self.book(conn, piece, held=NOTHING - taken)
         entry = entry_of(Kind.MOVE, piece, seq=seq, at_ms=at_ms, **totals_row(held=NOTHING - taken))
-        conn.execute(INSERT_ENTRY, entry)
+        left = self.grown(piece, piece.amount - taken)
+        self.post(conn, *self.booked(piece, held=NOTHING - taken), self.entered(entry), left)
 
-    def end(self, conn: Connection, entry: Params) -> None:
-        conn.execute(INSERT_ENTRY, entry)
-        conn.execute(self.upserts.count, usage_of(entry))
+    def ended(self, entry: Params) -> list[Step]:
+        """The entry of a hold's end, what follows from it in `usage`, and that it is to be told."""
+        steps = [self.entered(entry), (self.changes.count, usage_of(entry))]
         if self._outbox:
-            conn.execute(INSERT_OUTBOX, {name: entry[name] for name in ("tenant", "seq", "at_ms")})
-
-
-def read_windows(conn: Connection, tenant: str, at_ms: int) -> tuple[Mapping[Window, Totals], Mapping[Window, Totals]]:
-    """The totals of the windows in which ``at_ms`` lies, and of those before them; all are there, empty ones too."""
-    now = {window: calendar.start(window, at_ms) for window in COUNTED}
-    was = {window: calendar.before(window, at_ms) for window in COUNTED}
-    given: Params = {f"{window}_now": now[window] for window in COUNTED}
-    given |= {f"{window}_was": was[window] for window in COUNTED}
-    found = {
-        (row.window, row.start_ms): totals_of(row) for row in conn.execute(sql.read_windows, given | {"tenant": tenant})
-    }
-    return (
-        {window: found.get((window.value, now[window]), decide.ZERO) for window in COUNTED},
-        {window: found.get((window.value, was[window]), decide.ZERO) for window in COUNTED},
-    )
+            steps.append((self.changes.tell, {name: entry[name] for name in ("tenant", "seq", "at_ms")}))
+        return steps

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert
 
-from reelgate.rpc.errors import BudgetChangedError, InvalidFieldError
+from reelgate.rpc.errors import BudgetChangedError
 
 from . import decide
 from . import statements as sql
 from .core import (
     CHARGED,
     NOTHING,
+    Allowance,
     Amount,
     Ask,
     Bill,
@@ -32,8 +33,10 @@ from .core import (
 )
 from .database import Database
 from .ledger import Drift
+from .looking import Seen, look, read_windows
 from .memory import hold_of as granted
-from .posting import INSERT_ENTRY, INSERT_HOLD, Books, read_windows
+from .posting import Books
+from .ready import Step
 from .rows import (
     ENTRY,
     Params,
@@ -43,7 +46,6 @@ from .rows import (
     ending_of,
     entry_of,
     hold_of,
-    hold_row,
     settled_of,
     totals_row,
 )
@@ -56,7 +58,7 @@ class SqlLedger:
 
     def __init__(self, database: Database, *, outbox: bool = False) -> None:
         self.database = database
-        self._books = Books(database.kind, outbox=outbox)
+        self._books = Books(database.engine.dialect, outbox=outbox)
 
     async def reserve(self, ask: Ask, filed: Filed) -> Decision:
         return await self.database.write(lambda conn: self._reserve(conn, ask, filed))
@@ -94,8 +96,7 @@ class SqlLedger:
     async def move(
         self, piece: tuple[str, str], ask: Ask, filed: Filed, *, owner: str, until_ms: int, at_ms: int
     ) -> Decision:
-        lease = {"owner": owner, "owned_until_ms": until_ms}
-        return await self.database.write(lambda conn: self._move(conn, piece, ask, filed, lease, at_ms))
+        return await self.database.write(lambda conn: self._move(conn, piece, ask, filed, owner, until_ms, at_ms))
 
     async def give_back(self, name: str, run: str, *, at_ms: int, lapsed: bool = False) -> Hold | None:
         return await self.database.write(lambda conn: self._give_back(conn, name, run, at_ms, lapsed))
@@ -123,25 +124,22 @@ class SqlLedger:
         await self.database.close()
 
     def _reserve(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
-        account = self._books.bump(conn, ask.tenant, opened=1)
-        found, led = _found(conn, ask)
-        if found is not None:
-            self._attach(conn, ask, found, led)
-            return Decision(hold=found)
-        decision = self._decide(conn, ask, filed, account, open_holds=account.open_holds - 1)
+        books = self._books
+        account = books.bump(conn, ask.tenant, opened=1)
+        given = books.allowance(conn, ask.tenant, filed, account.budget_version, account.default_version)
+        seen = look(conn, ask, windows=bool(given.budget.limits))
+        if seen.found is not None:
+            self._attach(conn, ask, seen.found, seen.led)
+            return Decision(hold=seen.found)
+        decision = _decided(ask, given, seen, open_holds=account.open_holds - 1)
         if decision.hold is None:
             conn.rollback()
             return decision
-        conn.execute(INSERT_HOLD, hold_row(decision.hold))
-        self._books.book(conn, decision.hold, held=ask.amount)
+        hold, held = decision.hold, totals_row(held=ask.amount)
         details = details_of(decision, ask.flags)
-        held = totals_row(held=ask.amount)
-        conn.execute(
-            INSERT_ENTRY,
-            entry_of(Kind.RESERVE, decision.hold, seq=account.last_seq, at_ms=ask.at_ms, details=details, **held),
-        )
-        if ask.request_id:
-            self._lead(conn, ask, decision.hold)
+        entry = entry_of(Kind.RESERVE, hold, seq=account.last_seq, at_ms=ask.at_ms, details=details, **held)
+        steps = [books.made(hold), *books.booked(hold, held=ask.amount), books.entered(entry), *self._lead(ask, hold)]
+        books.post(conn, *steps)
         return decision
 
     def _attach(self, conn: Connection, ask: Ask, found: Hold, led: Hold | None) -> None:
@@ -150,27 +148,21 @@ class SqlLedger:
             conn.rollback()
             return
         self._books.bump(conn, ask.tenant, entries=-1, opened=-1)
-        self._lead(conn, ask, found)
+        self._books.post(conn, *self._lead(ask, found))
 
-    def _lead(self, conn: Connection, ask: Ask, hold: Hold) -> None:
+    def _lead(self, ask: Ask, hold: Hold) -> list[Step]:
+        """The request's id, where it has one, leads to ``hold`` from now on."""
         given = {"tenant": ask.tenant, "request_id": ask.request_id, "name": hold.name, "run": hold.run}
-        conn.execute(self._books.upserts.lead, given)
+        return [(self._books.changes.lead, given)] if ask.request_id else []
 
     def _would(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
-        found, _ = _found(conn, ask)
-        if found is not None:
-            return Decision(hold=found)
         account = _account(conn, ask.tenant)
-        return self._decide(conn, ask, filed, account, open_holds=getattr(account, "open_holds", 0))
-
-    def _decide(self, conn: Connection, ask: Ask, filed: Filed, account: Row[Any], *, open_holds: int) -> Decision:
         version = getattr(account, "budget_version", 0)
-        allowance = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
-        totals, befores = read_windows(conn, ask.tenant, ask.at_ms) if allowance.budget.limits else ({}, {})
-        no, soft = decide.refusals(ask.amount, allowance, totals, befores, open_holds=open_holds, at_ms=ask.at_ms)
-        if no and not allowance.budget.shadow:
-            return Decision(hold=None, refusals=no, warnings=soft)
-        return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
+        given = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
+        seen = look(conn, ask, windows=bool(given.budget.limits))
+        if seen.found is not None:
+            return Decision(hold=seen.found)
+        return _decided(ask, given, seen, open_holds=getattr(account, "open_holds", 0))
 
     def _extend(self, conn: Connection, name: str, run: str, to: Amount, filed: Filed, at_ms: int) -> Hold | None:
         account, row = _locked(conn, name, run, opened=0)
@@ -185,9 +177,7 @@ class SqlLedger:
             conn.rollback()
             return hold
         self._books.extend(conn, hold, more, seq=account.last_seq, at_ms=at_ms)
-        grown = replace(hold, amount=hold.amount + more)
-        conn.execute(sql.grow_hold, _key(name, run) | _amount(grown.amount))
-        return grown
+        return replace(hold, amount=hold.amount + more)
 
     def _settle(
         self, conn: Connection, name: str, run: str, bill: Bill, price: Price, filed: Filed, at_ms: int
@@ -207,9 +197,9 @@ class SqlLedger:
             seq = self._books.bump(conn, hold.tenant).last_seq
             hold = replace(hold, amount=hold.amount + more)
         ended = _ended(hold, bill, price)
-        self._books.book(conn, hold, held=NOTHING - hold.amount, charged=ended.charged, overrun=ended.overrun)
-        conn.execute(sql.end_hold, _key(name, run) | _ending(ended))
-        self._books.end(conn, ending_of(ended, bill, seq=seq, at_ms=at_ms))
+        booked = self._books.booked(hold, held=NOTHING - hold.amount, charged=ended.charged, overrun=ended.overrun)
+        entry = ending_of(ended, bill, seq=seq, at_ms=at_ms)
+        self._books.post(conn, *booked, self._ending(ended), *self._books.ended(entry))
         return ended
 
     def _lease(self, conn: Connection, ask: Ask, filed: Filed, owner: str, until_ms: int) -> Hold | None:
@@ -225,13 +215,20 @@ class SqlLedger:
         return made
 
     def _move(
-        self, conn: Connection, piece: tuple[str, str], ask: Ask, filed: Filed, lease: Params, at_ms: int
+        self,
+        conn: Connection,
+        piece: tuple[str, str],
+        ask: Ask,
+        filed: Filed,
+        owner: str,
+        until_ms: int,
+        at_ms: int,
     ) -> Decision:
         account = self._books.bump(conn, ask.tenant, opened=1)
-        found, led = _found(conn, ask)
-        if found is not None:
-            self._attach(conn, ask, found, led)
-            return Decision(hold=found)
+        seen = look(conn, ask, windows=False)
+        if seen.found is not None:
+            self._attach(conn, ask, seen.found, seen.led)
+            return Decision(hold=seen.found)
         row, seq, taken = _find(conn, *piece), account.last_seq, NOTHING
         if row is not None and row.state == State.SLICE and row.tenant == ask.tenant:
             left = hold_of(row)
@@ -242,15 +239,13 @@ class SqlLedger:
         hold = replace(granted(ask), amount=taken)
         given = self._books.allowance(conn, ask.tenant, filed, account.budget_version, account.default_version)
         # Booked before anything is grown: what left the slice is not free for others, nor for this hold again.
-        self._books.book(conn, hold, held=taken)
-        hold = replace(hold, amount=taken + (more := self._books.grow(conn, hold, ask.amount, given, at_ms)))
-        self._books.book(conn, hold, held=more)
-        conn.execute(INSERT_HOLD, hold_row(hold) | lease)
+        books = self._books
+        books.post(conn, *books.booked(hold, held=taken))
+        hold = replace(hold, amount=taken + (more := books.grow(conn, hold, ask.amount, given, at_ms)))
         details = details_of(Decision(hold=hold), ask.flags)
         entry = entry_of(Kind.RESERVE, hold, seq=seq, at_ms=at_ms, details=details, **totals_row(held=hold.amount))
-        conn.execute(INSERT_ENTRY, entry)
-        if ask.request_id:
-            self._lead(conn, ask, hold)
+        new = books.made(hold, owner=owner, until_ms=until_ms)
+        books.post(conn, new, *books.booked(hold, held=more), books.entered(entry), *self._lead(ask, hold))
         return Decision(hold=hold, fresh=True)
 
     def _give_back(self, conn: Connection, name: str, run: str, at_ms: int, lapsed: bool) -> Hold | None:
@@ -262,12 +257,15 @@ class SqlLedger:
             conn.rollback()
             return piece
         ended = _ended(piece, Bill(cause=Cause.NEVER_BEGAN), Price())
-        self._books.book(conn, piece, held=NOTHING - piece.amount)
-        conn.execute(sql.end_hold, _key(name, run) | _ending(ended))
-        less = totals_row(held=NOTHING - piece.amount)
-        cause = Cause.NEVER_BEGAN.value
-        conn.execute(INSERT_ENTRY, entry_of(Kind.RETURN, piece, seq=account.last_seq, at_ms=at_ms, cause=cause, **less))
+        less, cause = totals_row(held=NOTHING - piece.amount), Cause.NEVER_BEGAN.value
+        entry = entry_of(Kind.RETURN, piece, seq=account.last_seq, at_ms=at_ms, cause=cause, **less)
+        booked = self._books.booked(piece, held=NOTHING - piece.amount)
+        self._books.post(conn, *booked, self._ending(ended), self._books.entered(entry))
         return ended.hold
+
+    def _ending(self, ended: Settled) -> Step:
+        """Writes down how a hold ended."""
+        return self._books.changes.end, _ending(ended)
 
     def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
         account = _account(conn, tenant)
@@ -294,9 +292,9 @@ class SqlLedger:
             conn.execute(delete(raises).where(raises.c.tenant == tenant))
         else:
             row = {"tenant": tenant, "budget": dumps(said), "set_by": by, "at_ms": at_ms}
-            conn.execute(self._books.upserts.budget, row)
+            self._books.post(conn, (self._books.changes.budget, row))
         details = dumps({"budget": said, "by": by, "version": account.budget_version})
-        conn.execute(INSERT_ENTRY, _change(Kind.BUDGET, tenant, account.last_seq, at_ms, details))
+        self._books.post(conn, self._books.entered(_change(Kind.BUDGET, tenant, account.last_seq, at_ms, details)))
         return int(account.budget_version)
 
     def _add_raise(self, conn: Connection, tenant: str, more: Raise, by: str, at_ms: int) -> int:
@@ -304,7 +302,7 @@ class SqlLedger:
         said = {"window": more.window.value, **_amount(more.amount), "expires_ms": more.expires_ms, "note": more.note}
         conn.execute(insert(raises), {"tenant": tenant, "set_by": by, **said})
         details = dumps({"raise": said, "by": by, "version": account.budget_version})
-        conn.execute(INSERT_ENTRY, _change(Kind.RAISE, tenant, account.last_seq, at_ms, details))
+        self._books.post(conn, self._books.entered(_change(Kind.RAISE, tenant, account.last_seq, at_ms, details)))
         return int(account.budget_version)
 
 
@@ -314,21 +312,12 @@ def _account(conn: Connection, tenant: str) -> Row[Any]:
     return conn.execute(sql.read_default).one() if row is None else row
 
 
-def _found(conn: Connection, ask: Ask) -> tuple[Hold | None, Hold | None]:
-    """The hold that stands for an ask already, and the one that its request id leads to."""
-    given = {"name": ask.name, "run": ask.run}
-    if not ask.request_id:
-        row = conn.execute(sql.find_hold, given).one_or_none()
-        return (None if row is None else hold_of(row)), None
-    rows = conn.execute(sql.find_either, given | {"tenant": ask.tenant, "request_id": ask.request_id}).all()
-    same = next((hold_of(row) for row in rows if not row.led), None)
-    led = next((hold_of(row) for row in rows if row.led), None)
-    if led is None:
-        return same, None
-    if led.state is State.OPEN and led.name != ask.name:
-        raise InvalidFieldError.of("request_id", "stands for another request that is under way; choose a new one")
-    stands = led.name == ask.name and (led.state is State.OPEN or led.cause in (Cause.DONE, Cause.STORED))
-    return (led if stands else same), led
+def _decided(ask: Ask, given: Allowance, seen: Seen, *, open_holds: int) -> Decision:
+    """What becomes of ``ask``, for which nothing stands yet."""
+    no, soft = decide.refusals(ask.amount, given, *seen.windows, open_holds=open_holds, at_ms=ask.at_ms)
+    if no and not given.budget.shadow:
+        return Decision(hold=None, refusals=no, warnings=soft)
+    return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
 
 
 def _find(conn: Connection, name: str, run: str) -> Row[Any] | None:
@@ -359,6 +348,8 @@ def _ended(hold: Hold, bill: Bill, price: Price) -> Settled:
 
 def _ending(ended: Settled) -> Params:
     return {
+        "b_name": ended.hold.name,
+        "b_run": ended.hold.run,
         "state": ended.hold.state.value,
         "cause": ended.hold.cause.value if ended.hold.cause else "",
         **_amount(ended.hold.amount),
@@ -373,10 +364,6 @@ def _ending(ended: Settled) -> Params:
 def _change(kind: Kind, tenant: str, seq: int, at_ms: int, details: str) -> Params:
     given = {"tenant": tenant, "seq": seq, "at_ms": at_ms, "kind": kind.value, "details": details}
     return ENTRY | given
-
-
-def _key(name: str, run: str) -> Params:
-    return {"b_name": name, "b_run": run}
 
 
 def _amount(amount: Amount) -> Params:

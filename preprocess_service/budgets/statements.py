@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select, tuple_, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    Dialect,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from .core import ANYBODY, COUNTED, HELD, State
-from .schema import accounts, budgets, holds, raises, requests, usage, windows
+from .ready import Ready
+from .schema import accounts, budgets, entries, holds, outbox, raises, requests, usage, windows
 
 OPEN = State.OPEN.value
 SLICE = State.SLICE.value
@@ -32,13 +48,15 @@ read_account = select(accounts.c.budget_version, accounts.c.open_holds, default_
 read_default = select(default_version)
 read_budget = select(budgets.c.budget).where(budgets.c.tenant == _of("tenant"))
 read_raises = select(raises).where(raises.c.tenant == _of("tenant")).order_by(raises.c.id)
+SAME, LED, WINDOW = range(3)
+"""What a row of `look` is: the hold of the same name and run, the one that the request's id leads to, or a window."""
+same_hold = select(holds, literal(SAME).label("what")).where(by_key)
 lead_hold = (
-    select(holds, literal(1).label("led"))
+    select(holds, literal(LED).label("what"))
     .join(requests, and_(requests.c.name == holds.c.name, requests.c.run == holds.c.run))
     .where(requests.c.tenant == _of("tenant"), requests.c.request_id == _of("request_id"))
 )
-find_either = union_all(select(holds, literal(0).label("led")).where(by_key), lead_hold)
-read_windows = select(windows).where(
+is_near = and_(
     windows.c.tenant == _of("tenant"),
     or_(
         *(
@@ -47,6 +65,30 @@ read_windows = select(windows).where(
         )
     ),
 )
+read_windows = select(windows).where(is_near)
+_in_place = {
+    "name": windows.c.window,
+    "at_ms": windows.c.start_ms,
+    "tokens": windows.c.held_tokens,
+    "device_ms": windows.c.held_ms,
+    "charged_tokens": windows.c.charged_tokens,
+    "charged_ms": windows.c.charged_ms,
+}
+"""Where a window's figures are in a row that is otherwise a hold's."""
+near_windows = select(
+    *(
+        _in_place.get(c.name, literal_column("0" if isinstance(c.type, BigInteger) else "''")).label(c.name)
+        for c in holds.c
+    ),
+    literal(WINDOW).label("what"),
+).where(is_near)
+# By whether the request has an id, and whether there are limits: all of it in one round trip.
+look: dict[tuple[bool, bool], Any] = {
+    (False, False): same_hold,
+    (True, False): union_all(same_hold, lead_hold),
+    (False, True): union_all(same_hold, near_windows),
+    (True, True): union_all(same_hold, lead_hold, near_windows),
+}
 grow_hold = (
     update(holds)
     .where(holds.c.name == _of("b_name"), holds.c.run == _of("b_run"))
@@ -107,31 +149,49 @@ bump_by_hold = (
 )
 
 
-class Upserts:
-    """Those that SQLite and PostgreSQL spell alike and SQLAlchemy does not: INSERT … ON CONFLICT DO UPDATE."""
+HOLD = (
+    *("name", "run", "tenant", "request_id", "tier", "policy", "state", "tokens", "device_ms", "at_ms"),
+    *("tokens_saved", "prepare_us", "owner", "owned_until_ms"),
+)
+"""What is known of a hold when it is made."""
 
-    def __init__(self, dialect: str) -> None:
-        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-        self.bump = _bump(insert)
-        self.lead = insert(requests).values({name: _of(name) for name in ("tenant", "request_id", "name", "run")})
-        self.lead = self.lead.on_conflict_do_update(
+
+class Changes:
+    """Those that change the books of a tenant, for one dialect. SQLite and PostgreSQL spell INSERT … ON CONFLICT DO UPDATE alike, and
+    SQLAlchemy does not. ``bump`` answers, the others do not."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        upsert: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        self.bump = _bump(upsert)
+        lead = upsert(requests).values({name: _of(name) for name in ("tenant", "request_id", "name", "run")})
+        lead = lead.on_conflict_do_update(
             index_elements=[requests.c.tenant, requests.c.request_id],
-            set_={"name": self.lead.excluded.name, "run": self.lead.excluded.run},
+            set_={"name": lead.excluded.name, "run": lead.excluded.run},
         )
-        self.budget = insert(budgets).values({c.name: _of(c.name) for c in budgets.c})
-        self.budget = self.budget.on_conflict_do_update(
+        budget = _all(upsert, budgets)
+        budget = budget.on_conflict_do_update(
             index_elements=[budgets.c.tenant],
-            set_={name: self.budget.excluded[name] for name in ("budget", "set_by", "at_ms")},
+            set_={name: budget.excluded[name] for name in ("budget", "set_by", "at_ms")},
         )
-        # Once for each window: rows of one VALUES have no cache key, and would be compiled anew each time.
-        self.book = _adding(insert(windows).values({c.name: _of(c.name) for c in windows.c}), windows)
-        self.count = _adding(insert(usage).values({c.name: _of(c.name) for c in usage.c}), usage)
+        self.lead, self.budget = Ready(lead, dialect), Ready(budget, dialect)
+        self.hold = Ready(insert(holds).values({name: _of(name) for name in HOLD}), dialect)
+        self.entry = Ready(_all(insert, entries), dialect)
+        self.tell = Ready(insert(outbox).values({name: _of(name) for name in ("tenant", "seq", "at_ms")}), dialect)
+        self.grow, self.end = Ready(grow_hold, dialect), Ready(end_hold, dialect)
+        # One row of a window, since a day, a month and a minute have three.
+        self.book = Ready(_adding(_all(upsert, windows), windows), dialect)
+        self.count = Ready(_adding(_all(upsert, usage), usage), dialect)
 
 
-def _bump(insert: Any) -> Any:
+def _all(make: Any, table: Table) -> Any:
+    """A row with every column given."""
+    return make(table).values({c.name: _of(c.name) for c in table.c})
+
+
+def _bump(upsert: Any) -> Any:
     """Lock the tenant's row to the end of the transaction, and number what is about to be written in it."""
     names = ("last_seq", "open_holds", "budget_version")
-    made = insert(accounts).values(tenant=_of("tenant"), **{name: _of(name) for name in names})
+    made = upsert(accounts).values(tenant=_of("tenant"), **{name: _of(name) for name in names})
     return made.on_conflict_do_update(
         index_elements=[accounts.c.tenant], set_={name: accounts.c[name] + made.excluded[name] for name in names}
     ).returning(

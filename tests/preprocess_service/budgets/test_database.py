@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from preprocess_service.budgets.database import Database, address
@@ -158,3 +159,26 @@ async def test_a_power_cut_loses_nothing_by_default(tmp_path: Path) -> None:
     )
     await database.close()
     assert read == [2, "wal"]
+
+
+@pytest.mark.parametrize("reading", [False, True])
+async def test_what_went_wrong_leaves_nothing_open_for_the_next_transaction(tmp_path: Path, reading: bool) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    await migrate(url)
+    database, other = Database(url), Database(url, wait_s=0.2)
+    run: Callable[[Callable[[Connection], object]], Awaitable[object]] = database.read if reading else database.write
+
+    def broken(conn: Connection) -> None:
+        conn.execute(text("INSERT INTO requests VALUES ('t', 'q', 'n', 'r')"))
+        raise RuntimeError("a mistake")
+
+    with pytest.raises(RuntimeError, match="a mistake"):
+        await run(broken)
+    count = text("SELECT count(*) FROM requests")
+    assert await run(lambda conn: conn.execute(count).scalar_one()) == 0
+    # Nobody holds the lock, nor an old view.
+    await other.write(lambda conn: conn.execute(text("INSERT INTO requests VALUES ('t', 'q', 'n', 'r')")))
+    assert await run(lambda conn: conn.execute(count).scalar_one()) == 1
+    await database.close()
+    await other.close()
+    assert os.listdir(tmp_path) == ["books.db"]  # no connection is left, so its journal is gone
