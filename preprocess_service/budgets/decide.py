@@ -75,18 +75,26 @@ def growth(
     befores: Mapping[Window, Totals],
     *,
     at_ms: int,
+    held_ms: int,
 ) -> Amount:
-    """By how much an open hold may grow towards ``to``: what is free in the windows of its reservation (``totals`` are theirs), and
-    what one request may have. Never negative. Shadow mode and soft limits bind nothing."""
+    """By how much an open hold of ``held_ms`` may grow towards ``to``: what is free in the windows of its reservation (``totals`` are
+    theirs), and what one request may have. Never negative. Shadow mode and soft limits bind nothing.
+
+    A window that has ended and is carried over has nothing left: what was free in it is the next one's by now.
+    """
     more = {currency: max(0, getattr(to, currency) - getattr(held, currency)) for currency in CURRENCIES}
     for window in Window:
         limit = effective(given, window, at_ms, befores.get(window, ZERO))
         if limit is None or limit.soft or given.budget.shadow:
             continue
         used = totals.get(window, ZERO)
+        given_on = limit.carry_over and window in COUNTED and calendar.end(window, held_ms) <= at_ms
         for currency in CURRENCIES:
             most: int | None = getattr(limit, currency)
             if most is None:
+                continue
+            if given_on:
+                more[currency] = 0
                 continue
             taken = (
                 getattr(used.held, currency) + getattr(used.charged, currency)
@@ -103,7 +111,7 @@ def slice_of(
     """What is free of ``wanted`` for a slice; nothing where one of the two is spent. What one request may have does not bind it."""
     limits = tuple(limit for limit in given.budget.limits if limit.window in COUNTED)
     counted = replace(given, budget=replace(given.budget, limits=limits))
-    free = growth(NOTHING, wanted, counted, totals, befores, at_ms=at_ms)
+    free = growth(NOTHING, wanted, counted, totals, befores, at_ms=at_ms, held_ms=at_ms)
     spent = any(getattr(wanted, currency) and not getattr(free, currency) for currency in CURRENCIES)
     return NOTHING if spent else free
 

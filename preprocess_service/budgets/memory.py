@@ -239,7 +239,8 @@ class MemoryLedger:
 
     def _grow(self, hold: Hold, to: Amount, filed: Filed, at_ms: int) -> Hold:
         allowance = self._allowance(hold.tenant, filed)
-        more = decide.growth(hold.amount, to, allowance, *self._windows(hold.tenant, hold.at_ms), at_ms=at_ms)
+        windows = self._windows(hold.tenant, hold.at_ms)
+        more = decide.growth(hold.amount, to, allowance, *windows, at_ms=at_ms, held_ms=hold.at_ms)
         if more == NOTHING:
             return hold
         self._book(hold, held=more)

@@ -34,6 +34,8 @@ SEAL_S = 10.0
 """Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
 Close = Callable[[], Awaitable[None]]
 LOOK_S = 30.0
+SUMS_S = 600.0
+"""What adding up all of the books may take."""
 """What an answer to QueryUsage may take. It has connections of its own: a long look at a year is no sign that the ledger is down."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
 
@@ -182,7 +184,8 @@ async def _sql(settings: Settings, prices: Prices) -> Keeping:
     await migrate(settings.ledger)
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
     looks = Database(settings.ledger, wait_s=LOOK_S, size=2)
-    chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close]
+    sums = Database(settings.ledger, wait_s=SUMS_S, size=1)
+    chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close, sums.close]
     waiting: Waiting | None = None
     if sink is not None:
         outbox = Outbox(database, sink, source=settings.events_source, tries=settings.events_tries)
@@ -190,7 +193,7 @@ async def _sql(settings: Settings, prices: Prices) -> Keeping:
         also.insert(0, outbox.close)
         waiting = outbox.waiting
     return Keeping(
-        ledger=SqlLedger(database, outbox=sink is not None),
+        ledger=SqlLedger(database, outbox=sink is not None, looks=sums),
         usage=UsageQueries(looks),
         chores=tuple(chores),
         prices=prices,

@@ -80,7 +80,7 @@ class Books:
         if to.tokens <= hold.amount.tokens and to.device_ms <= hold.amount.device_ms:
             return NOTHING
         totals, befores = read_windows(conn, hold.tenant, hold.at_ms)
-        return decide.growth(hold.amount, to, allowance, totals, befores, at_ms=at_ms)
+        return decide.growth(hold.amount, to, allowance, totals, befores, at_ms=at_ms, held_ms=hold.at_ms)
 
     def extend(self, conn: Connection, hold: Hold, more: Amount, *, seq: int, at_ms: int) -> None:
         entry = entry_of(Kind.EXTEND, hold, seq=seq, at_ms=at_ms, **totals_row(held=more))

@@ -143,7 +143,7 @@ class Replay:
 
     def _grow(self, hold: _Hold, to: Amount, at_ms: int) -> None:
         totals, befores = self._totals_of(hold.begins), self._totals_of(hold.before)
-        more = decide.growth(hold.amount, to, self._given, totals, befores, at_ms=at_ms)
+        more = decide.growth(hold.amount, to, self._given, totals, befores, at_ms=at_ms, held_ms=hold.at_ms)
         hold.amount += more
         self._book(hold, held=more, at_ms=at_ms)
 

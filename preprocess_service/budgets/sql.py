@@ -32,6 +32,7 @@ from .core import (
     State,
 )
 from .database import Database
+from .drifting import drifts
 from .ledger import Drift
 from .looking import Seen, look, read_windows
 from .memory import hold_of as granted
@@ -50,14 +51,15 @@ from .rows import (
     totals_row,
 )
 from .schema import budgets, raises
-from .tally import drifts
 
 
 class SqlLedger:
-    """See `Ledger`. ``outbox``: each settlement is put down, in its transaction, as something to be told to the outside."""
+    """See `Ledger`. ``outbox``: each settlement is put down, in its transaction, as something to be told to the outside. ``looks``: the
+    same database with more patience, for what reads all of it; whatever becomes of that is no sign that the ledger is down."""
 
-    def __init__(self, database: Database, *, outbox: bool = False) -> None:
+    def __init__(self, database: Database, *, outbox: bool = False, looks: Database | None = None) -> None:
         self.database = database
+        self._looks = looks or database
         self._books = Books(database.engine.dialect, outbox=outbox)
 
     async def reserve(self, ask: Ask, filed: Filed) -> Decision:
@@ -118,7 +120,7 @@ class SqlLedger:
         return await self.database.write(lambda conn: self._add_raise(conn, tenant, more, by, at_ms))
 
     async def drift(self) -> tuple[Drift, ...]:
-        return await self.database.read(drifts)
+        return await self._looks.read(drifts)
 
     async def close(self) -> None:
         await self.database.close()

@@ -1,4 +1,4 @@
-"""Windows counted anew from holds and from entries, tenant by tenant: what `drift` and the proof of the books compare with."""
+"""The windows of one tenant counted anew from holds and from entries: what the proof of the books compares with."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ from . import calendar
 from .core import COUNTED, Totals, Window
 from .ledger import Drift
 from .rows import totals_of
-from .schema import accounts, entries, holds, windows
+from .schema import entries, holds, windows
 from .statements import IS_HELD
 
 SUMS = ("held_tokens", "held_ms", "charged_tokens", "charged_ms", "overrun_tokens", "overrun_ms")
 Slot = tuple[Window, int]
-
-
-def drifts(conn: Connection) -> tuple[Drift, ...]:
-    tenants = conn.execute(select(accounts.c.tenant).order_by(accounts.c.tenant)).scalars().all()
-    return tuple(found for tenant in tenants for found in of_tenant(conn, tenant))
 
 
 def of_tenant(conn: Connection, tenant: str) -> Iterator[Drift]:
@@ -56,24 +51,29 @@ def _minute(column: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _entered(conn: Connection, tenant: str) -> Iterable[Row[Any]]:
-    sums = [_sum(entries.c[name], name) for name in SUMS]
+    sums = [summed(entries.c[name], name) for name in SUMS]
     asked = select(_minute(entries.c.reserved_ms), *sums).where(entries.c.tenant == tenant, entries.c.reserved_ms > 0)
     return conn.execute(asked.group_by("minute"))
 
 
 def _held(conn: Connection, tenant: str) -> Iterable[Row[Any]]:
+    sums = [summed(column, name) for name, column in of_holds().items()]
+    return conn.execute(select(_minute(holds.c.at_ms), *sums).where(holds.c.tenant == tenant).group_by("minute"))
+
+
+def of_holds() -> dict[str, ColumnElement[int]]:
+    """What a hold is in its windows, by the names of `SUMS`."""
     c = holds.c
-    sums = [
-        _sum(case((IS_HELD, c.tokens), else_=0), "held_tokens"),
-        _sum(case((IS_HELD, c.device_ms), else_=0), "held_ms"),
-        _sum(c.charged_tokens, "charged_tokens"),
-        _sum(c.charged_ms, "charged_ms"),
-        _sum(c.measured_tokens - c.charged_tokens, "overrun_tokens"),
-        _sum(c.measured_ms - c.charged_ms, "overrun_ms"),
-    ]
-    return conn.execute(select(_minute(c.at_ms), *sums).where(c.tenant == tenant).group_by("minute"))
+    return {
+        "held_tokens": case((IS_HELD, c.tokens), else_=0),
+        "held_ms": case((IS_HELD, c.device_ms), else_=0),
+        "charged_tokens": c.charged_tokens,
+        "charged_ms": c.charged_ms,
+        "overrun_tokens": c.measured_tokens - c.charged_tokens,
+        "overrun_ms": c.measured_ms - c.charged_ms,
+    }
 
 
-def _sum(column: ColumnElement[int], name: str) -> ColumnElement[int]:
+def summed(column: ColumnElement[int], name: str) -> ColumnElement[int]:
     """PostgreSQL adds up integers to a decimal."""
     return cast(func.sum(column), BigInteger).label(name)

@@ -161,7 +161,7 @@ def test_a_hold_never_grows_past_what_is_free_nor_past_what_is_wanted(
     held: Amount, to: Amount, budget: Budget, totals: dict[Window, Totals], befores: dict[Window, Totals]
 ) -> None:
     given_ = Allowance(budget=budget)
-    more = decide.growth(held, to, given_, totals, befores, at_ms=NOW)
+    more = decide.growth(held, to, given_, totals, befores, at_ms=NOW, held_ms=NOW)
     assert min(more.tokens, more.device_ms) >= 0
     for currency in decide.CURRENCIES:
         assert getattr(more, currency) <= max(0, getattr(to, currency) - getattr(held, currency))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preprocess_service.budgets.core import ANYBODY, NOTHING, Amount, Cause, Raise, State, Window
+from preprocess_service.budgets.core import ANYBODY, NOTHING, Amount, Budget, Cause, Limit, Raise, State, Window
 from preprocess_service.budgets.ledger import Ledger
 from reelgate.rpc.errors import BudgetChangedError, InvalidFieldError
 
@@ -214,3 +214,26 @@ async def test_a_slice_is_given_back_once_and_by_others_only_when_it_is_left_alo
     assert (await ledger.standing("a", FILED, NOON)).totals[Window.DAY].held == NOTHING
     assert await ledger.give_back("slices/z", "s", at_ms=NOON) is None
     assert await ledger.drift() == ()
+
+
+@pytest.mark.parametrize("grows", ["extend", "settle"])
+async def test_what_a_day_carried_over_is_not_spent_by_it_afterwards(ledger: Ledger, grows: str) -> None:
+    carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
+    await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
+    await ledger.reserve(ask("yesterday", tokens=60), FILED)
+    tomorrow = NOON + 86_400_000
+    assert (await ledger.reserve(ask("today", tokens=140, at_ms=tomorrow), FILED)).fresh
+    if grows == "extend":
+        await ledger.extend("yesterday", "r", Amount(tokens=100, device_ms=100), FILED, tomorrow)
+    ended = await ledger.settle("yesterday", "r", bill(tokens=100), PRICE, FILED, tomorrow)
+    assert ended is not None
+    assert (ended.charged.tokens, ended.overrun.tokens) == (60, 40)
+
+
+async def test_before_its_end_a_carrying_day_lets_holds_grow(ledger: Ledger) -> None:
+    carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
+    await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
+    await ledger.reserve(ask(tokens=60), FILED)
+    ended = await ledger.settle("n", "r", bill(tokens=100), PRICE, FILED, NOON + 1)
+    assert ended is not None
+    assert ended.charged.tokens == 100
