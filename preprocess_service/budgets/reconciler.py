@@ -20,7 +20,7 @@ from reelgate.rpc.errors import NotFoundError, ReelgateError
 from ..generator import Generator
 from . import bills, facts
 from .books import Books
-from .core import Amount, Cause, Hold, Settled
+from .core import Amount, Bill, Cause, Hold, Settled
 
 log = logging.getLogger(__name__)
 MOST = 128
@@ -41,10 +41,10 @@ class Chore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """A hold whose stream is gone. ``cause``: it is known how it ended; None: the generator knows."""
+    """A hold whose stream is gone. ``bill``: it is known how it ended; None: the generator knows."""
 
     hold: Hold
-    cause: Cause | None = None
+    bill: Bill | None = None
 
 
 class Reconciler:
@@ -73,10 +73,10 @@ class Reconciler:
         if self._watched[key] <= 0:
             del self._watched[key]
 
-    def hand_over(self, hold: Hold, cause: Cause | None = None) -> None:
+    def hand_over(self, hold: Hold, bill: Bill | None = None) -> None:
         """A stream is gone and its hold may be open: looked at at once."""
         self.forget(hold)
-        self._left.append(Left(hold=hold, cause=cause))
+        self._left.append(Left(hold=hold, bill=bill))
         self._wake.set()
 
     async def run(self) -> None:
@@ -165,8 +165,8 @@ class Reconciler:
         """Where it has not ended, it is anybody's from now on: this replica may be about to stop."""
         hold = left.hold
         try:
-            if left.cause is not None:
-                await self._books.settle(hold, bills.bill(left.cause, tokens=0))
+            if left.bill is not None:
+                await self._books.settle(hold, left.bill)
                 return
             if await self.look(hold) is not None:
                 return

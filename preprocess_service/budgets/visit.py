@@ -85,7 +85,7 @@ class Visit:
         """
         self._accepted = said
         if said.cached:
-            return  # `done` charges it, once the video is there
+            return  # `done` charges it, once the video is there, or `leave`
         if not said.run:
             raise GeneratorUnavailableError("the generator names no runs: it is too old for budgets")
         held = self.hold
@@ -96,7 +96,9 @@ class Visit:
         else:
             await self._give_up(Cause.JOINED if said.attached else Cause.REFUSED)
             fresh, hold = False, await self._held_for(said)
-            if hold is None:
+            if hold is not None:
+                await self._follow(hold)
+            else:
                 fresh, hold = True, await self._reserve_for(said)
         if hold is None or hold.cause in NEVER_RAN:
             await self._generator.cancel(said.name, self.ask.tenant, said.run, within=LOOK_S)
@@ -165,9 +167,18 @@ class Visit:
     def leave(self) -> None:
         """The stream is over, however: what is still held is the reconciler's to end."""
         if self._watching and self.hold is not None:
-            unsent = self._fresh and not self._sent and not self.hold.request_id
-            self._reconciler.hand_over(self.hold, Cause.NEVER_BEGAN if unsent else None)
+            self._reconciler.hand_over(self.hold, self._known_end(self.hold))
             self._watching = False
+
+    def _known_end(self, hold: Hold) -> Bill | None:
+        """How ``hold`` ends although the stream broke off; None: only the generator knows."""
+        said = self._accepted
+        if self._fresh and not self._sent and not hold.request_id:
+            return bills.bill(Cause.NEVER_BEGAN, tokens=0)
+        if said is not None and said.cached and self._pays(hold) and (said.name, said.run) != (hold.name, hold.run):
+            # Told that its video is there, it can fetch that at any time: hanging up now makes it no cheaper.
+            return bills.bill(Cause.STORED, tokens=hold.amount.tokens)
+        return None
 
     async def _was_given_up(self) -> bool:
         """The run was forbidden, and its hold released, while this request was on its way."""
@@ -190,6 +201,16 @@ class Visit:
             if self._books.slices is None:
                 raise
             return None
+
+    async def _follow(self, hold: Hold) -> None:
+        """The request joined the run of ``hold``: sent again with its id it is answered from there, and pays nothing after all."""
+        if not self.ask.request_id or hold.cause in NEVER_RAN:
+            return
+        ask, books = replace(self.ask, name=hold.name, run=hold.run), self._books
+        try:
+            await books.ledger.reserve(ask, await books.filed(ask.tenant))  # finds it, and holds nothing
+        except ReelgateError as error:
+            log.warning("a request that joined a run is not linked to it", extra={"reason": error.reason})
 
     async def _reserve_for(self, said: gpb.VideoAccepted) -> Hold:
         """A hold for a run that nothing is held for. One that only we have asked for is stopped where there is no room for it."""

@@ -122,6 +122,35 @@ async def test_duplicates_at_the_same_time_are_charged_once(house: House) -> Non
         assert not await house.open_holds()
 
 
+async def test_who_joined_a_run_and_asks_again_pays_nothing_either(house: House) -> None:
+    house.twin.door.clear()
+    async with house.replica(every_s=NEVER_S) as one, house.replica(every_s=NEVER_S) as two:
+        tokens = await tokens_of(one)
+        both = [asyncio.create_task(each.video(request_id=id_)) for each, id_ in ((one, "r1"), (two, "r2"))]
+        await until(lambda: len(house.twin.asked) == 2)
+        house.twin.door.set()
+        made = [(await each).bill for each in both]
+        again = [(await each.video(request_id=id_)).bill for each, id_ in ((two, "r1"), (one, "r2"))]
+        assert sorted(bill.cause for bill in made if bill) == ["done", "joined"]
+        assert again == made
+        assert (await house.books()).charged == Amount(tokens=tokens, device_ms=RUN_MS)
+        assert not await house.open_holds()
+
+
+@pytest.mark.parametrize("request_id", ["", "r1"])
+async def test_who_hangs_up_once_the_stored_video_is_named_pays_for_it(house: House, request_id: str) -> None:
+    async with house.replica() as replica:
+        tokens = await tokens_of(replica)
+        await replica.video()
+        async with aclosing(replica.client.generate(PROMPT, request_id=request_id)) as events:
+            async for event in events:
+                if isinstance(event, v.Accepted):
+                    assert event.cached
+                    break
+        await until(lambda: none_open(house))
+        assert (await house.books()).charged == Amount(tokens=2 * tokens, device_ms=RUN_MS)
+
+
 async def test_a_request_id_that_stands_for_another_open_request_is_refused(house: House) -> None:
     house.twin.hold.clear()
     async with house.replica(every_s=NEVER_S) as replica:
