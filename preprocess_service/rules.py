@@ -61,6 +61,8 @@ def _post(post: PostProcessing) -> Iterator[Violation]:
 
 
 def check_request_id(request_id: str) -> None:
-    """Raise ``InvalidFieldError`` for a client's request id that is too long."""
+    """Raise ``InvalidFieldError`` for a client's request id that is too long, or that no log and no database can show as it is."""
+    if not request_id.isprintable():
+        raise InvalidFieldError.of("request_id", "must be printable characters only")
     if len(request_id) > REQUEST_ID_MAX:
         raise InvalidFieldError.of("request_id", f"has {len(request_id)} characters, at most {REQUEST_ID_MAX} are kept")

@@ -15,6 +15,10 @@ DEGRADED = "degraded"
 """The warning of a `Decision` that a replica made without the ledger."""
 
 
+MOST = 2**53
+"""The largest figure of a limit: more than a century of a thousand devices, and exact in JSON."""
+
+
 class Window(StrEnum):
     """What a limit is for: a request by itself, or all that were reserved in one UTC calendar window."""
 

@@ -6,7 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from . import calendar
-from .core import COUNTED, NOTHING, UNLIMITED, Allowance, Amount, Budget, Filed, Limit, Raise, Refusal, Totals, Window
+from .core import (
+    COUNTED,
+    MOST,
+    NOTHING,
+    UNLIMITED,
+    Allowance,
+    Amount,
+    Budget,
+    Filed,
+    Limit,
+    Raise,
+    Refusal,
+    Totals,
+    Window,
+)
 
 CURRENCIES = ("tokens", "device_ms")
 ZERO = Totals()
@@ -34,8 +48,8 @@ def effective(given: Allowance, window: Window, at_ms: int, before: Totals = ZER
         more += _left(limit, before)
     return Limit(
         window=window,
-        tokens=None if limit.tokens is None else limit.tokens + more.tokens,
-        device_ms=None if limit.device_ms is None else limit.device_ms + more.device_ms,
+        tokens=None if limit.tokens is None else min(MOST, limit.tokens + more.tokens),
+        device_ms=None if limit.device_ms is None else min(MOST, limit.device_ms + more.device_ms),
         soft=limit.soft,
         carry_over=limit.carry_over,
     )

@@ -15,10 +15,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .core import Budget, Limit, Window
+from .core import MOST, Budget, Limit, Window
 
-MOST = 2**53
-"""Of any figure: more than a century of a thousand devices, and exact in JSON."""
 Count = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 
 

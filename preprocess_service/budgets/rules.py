@@ -9,8 +9,7 @@ from typing import Final
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import InvalidFieldError, Violation
 
-from .core import ANYBODY, Window
-from .filed import MOST
+from .core import ANYBODY, MOST, Window
 
 TENANT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 NOTE_MAX: Final = 200
@@ -32,6 +31,8 @@ def check_change(request: pb.SetBudgetRequest, now_ms: int) -> None:
         broken.append(_broken("budget", "or raise or remove is to be given"))
     elif change == "budget":
         broken += _budget(request.budget)
+    elif change == "raise" and request.tenant == ANYBODY:
+        broken.append(_broken("raise", 'of "*" is nobody\'s: raise a tenant, or set the budget of "*"'))
     elif change == "raise":
         broken += _more(getattr(request, "raise"), now_ms)
     elif not request.remove:
@@ -83,6 +84,8 @@ def _more(more: pb.BudgetRaise, now_ms: int) -> Iterator[Violation]:
         yield _broken("raise.expire_time", "must be at most 366 days away")
     if len(more.note) > NOTE_MAX:
         yield _broken("raise.note", f"has {len(more.note)} characters, at most {NOTE_MAX} are kept")
+    if not more.note.isprintable():
+        yield _broken("raise.note", "must be printable characters only")
 
 
 def _window(field: str, window: str) -> Iterator[Violation]:

@@ -75,10 +75,12 @@ class UsageServicer(UsageServiceServicer):
             more = messages.raise_of(getattr(request, "raise"))
             await ledger.add_raise(tenant, more, by=by, at_ms=at_ms)
             return
-        filed = await self._books.filed(tenant)
-        if (filed.default if tenant == ANYBODY else filed.own) is not None:
-            raise BudgetSetByFileError(f"the operator's files have the budget of {tenant}")
-        budget = messages.budget_of(request.budget) if request.WhichOneof("change") == "budget" else None
+        filed, budget = await self._books.filed(tenant), None
+        if request.WhichOneof("change") == "budget":
+            if (filed.default if tenant == ANYBODY else filed.own) is not None:
+                raise BudgetSetByFileError(f"the operator's files have the budget of {tenant}")
+            budget = messages.budget_of(request.budget)
+        # What is removed is what was set and raised here; the budget of a file stays the file's.
         await ledger.set_budget(tenant, budget, by=by, at_ms=at_ms, expected=expected)
 
     async def _standing(self, tenant: str) -> pb.GetBudgetResponse:

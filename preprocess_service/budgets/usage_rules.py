@@ -89,6 +89,9 @@ def _broken(request: pb.QueryUsageRequest, tenant: str, now_ms: int) -> Iterator
         yield _violation("bucket", f"is {request.bucket!r}, must be one of {', '.join(BUCKETS)}")
     if request.page_size > PAGE_MAX:
         yield _violation("page_size", f"is {request.page_size}, at most {PAGE_MAX}")
+    for name in ("tier", "policy"):
+        if (given := getattr(request, name)) and not NAME.fullmatch(given):
+            yield _violation(name, "must be 1 to 64 letters, digits, dots, dashes or underscores")
     for name in sorted(set(request.group_by) - set(GROUPS)):
         yield _violation("group_by", f"has {name!r}, must be any of {', '.join(GROUPS)}")
     if len(set(request.group_by)) < len(request.group_by):

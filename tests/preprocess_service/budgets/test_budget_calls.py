@@ -99,6 +99,7 @@ WRONG = {
     ),
     "a raise of nothing": (Raise(window="day", expire_time=SOON), "raise"),
     "a long note": (Raise(window="day", tokens=1, expire_time=SOON, note="n" * 201), "raise.note"),
+    "a note of no characters": (Raise(window="day", tokens=1, expire_time=SOON, note="a\0b"), "raise.note"),
 }
 
 
@@ -115,6 +116,28 @@ async def test_a_wrong_change_is_refused_by_its_field(replica: Replica, name: st
 async def test_a_name_that_no_tenant_has_is_refused(replica: Replica, tenant: str) -> None:
     with pytest.raises(InvalidFieldError, match="tenant"):
         await replica.client.set_budget(tenant, DAILY)
+
+
+async def test_a_raise_for_everybody_is_refused_since_it_would_be_nobodys(replica: Replica) -> None:
+    with pytest.raises(InvalidFieldError, match="raise a tenant"):
+        await replica.client.set_budget("*", Raise(window="day", tokens=1, expire_time=SOON))
+
+
+async def test_what_was_raised_is_taken_away_although_a_file_has_the_budget(house: House, tmp_path: Path) -> None:
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "local.yaml").write_text("budget: {limits: [{window: day, tokens: 100}]}")
+    async with house.replica(every_s=NEVER_S, tenants=tmp_path) as replica:
+        raised = await replica.client.set_budget("local", Raise(window="day", tokens=5, expire_time=SOON))
+        assert raised.windows[1].limit.tokens == 105
+        removed = await replica.client.set_budget("local", None)
+        assert (removed.source, removed.windows[1].limit.tokens) == ("file", 100)
+
+
+async def test_raises_never_add_up_to_more_than_a_figure_can_be(replica: Replica) -> None:
+    await replica.client.set_budget("local", Budget(limits=(Limit(window="day", tokens=2**53),)))
+    for _ in range(2):
+        raised = await replica.client.set_budget("local", Raise(window="day", tokens=2**53, expire_time=SOON))
+    assert raised.windows[1].limit.tokens == 2**53
 
 
 async def test_the_operators_files_come_first(house: House, tmp_path: Path) -> None:
