@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,14 +11,17 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from . import tally
+from .changes import Changes
 from .core import HELD, Kind
 from .database import Database
 from .rows import USAGE, usage_of
-from .schema import accounts, entries, holds, seals, usage
+from .schema import accounts, budgets, entries, holds, raises, seals, usage, windows
 from .seals import Chain, pages
 
 MOST = 100
 """Findings that are told of one tenant."""
+WORDS = ("tier", "policy")
+"""Of a hold, and the same in each of its entries."""
 UsageKey = tuple[int, str, str, str]
 
 
@@ -56,13 +59,15 @@ class Verification:
         return not self.findings
 
 
-async def verify(books: str | Database, *, wait_s: float = 3600.0) -> Verification:
+async def verify(books: str | Database, *, wait_s: float = 3600.0, heads: Iterable[Head] = ()) -> Verification:
     """Check everything, each tenant as it is at one moment, while the books are in use. Memory grows with a tenant's minutes and
-    open holds, not with its entries. Raises ``BudgetStoreUnavailableError``."""
+    open holds, not with its entries. ``heads``, of an earlier day and kept elsewhere, must still be in the chains: only they tell
+    whether a chain was made anew from its beginning. Raises ``BudgetStoreUnavailableError``."""
     database = Database(books, wait_s=wait_s, connect_s=5.0) if isinstance(books, str) else books
     try:
-        tenants = await database.read(_tenants)
-        checks = [await database.read(partial(_check, tenant)) for tenant in tenants]
+        known = {head.tenant: head for head in heads}
+        tenants = sorted({*await database.read(_tenants), *known})
+        checks = [await database.read(partial(_check, tenant, known.get(tenant))) for tenant in tenants]
     finally:
         if isinstance(books, str):
             await database.close()
@@ -77,23 +82,24 @@ async def verify(books: str | Database, *, wait_s: float = 3600.0) -> Verificati
 
 def _tenants(conn: Connection) -> list[str]:
     """Those with an account, and those that should have one."""
-    kept = select(accounts.c.tenant).union(select(entries.c.tenant), select(holds.c.tenant))
+    tables = (entries, holds, usage, windows, budgets, raises)
+    kept = select(accounts.c.tenant).union(*(select(table.c.tenant) for table in tables))
     return sorted(conn.execute(kept).scalars())
 
 
-def _check(tenant: str, conn: Connection) -> _Check:
-    return _Check(conn, tenant).run()
+def _check(tenant: str, known: Head | None, conn: Connection) -> _Check:
+    return _Check(conn, tenant, known).run()
 
 
 class _Check:
-    def __init__(self, conn: Connection, tenant: str) -> None:
-        self._conn = conn
+    def __init__(self, conn: Connection, tenant: str, known: Head | None) -> None:
+        self._conn, self._known = conn, known
         self.tenant = tenant
         self.read = self.sealed = 0
         self.findings: list[Finding] = []
         self.head = Head(tenant=tenant, sealed_seq=0, last_seq=0, hash="")
         self._open = 0
-        self._version = 0
+        self._changes = Changes()
         self._usage: dict[UsageKey, dict[str, int]] = defaultdict(lambda: dict.fromkeys(USAGE, 0))
 
     def run(self) -> _Check:
@@ -103,6 +109,9 @@ class _Check:
             return self
         self._entries(account)
         self._account(account)
+        self._continues()
+        for what in self._changes.compared(self._conn, self.tenant):
+            self._say(0, what)
         for drift in tally.of_tenant(self._conn, self.tenant):
             where = f"{drift.window} that began at {drift.start_ms}"
             self._say(0, f"the {where} says {drift.kept}, entries and holds say {drift.counted}")
@@ -157,14 +166,22 @@ class _Check:
             for name in USAGE:
                 kept[name] += added[name]
         elif row.kind in (Kind.BUDGET, Kind.RAISE):
-            self._version += 1
+            self._changes.add(row)
 
     def _account(self, account: Row[Any]) -> None:
-        said = {"last_seq": self.head.last_seq, "open_holds": self._open, "budget_version": self._version}
+        said = {"last_seq": self.head.last_seq, "open_holds": self._open, "budget_version": self._changes.count}
         for name, counted in said.items():
             kept = getattr(account, name)
             if kept != counted:
                 self._say(0, f"the account says {name} {kept}, the entries say {counted}")
+
+    def _continues(self) -> None:
+        known = self._known
+        if known is None or not known.hash:
+            return
+        asked = select(seals.c.hash).where(seals.c.tenant == self.tenant, seals.c.last_seq == known.sealed_seq)
+        if self._conn.execute(asked).scalar_one_or_none() != known.hash:
+            self._say(known.sealed_seq, "the chain is not the one that was known: it was made anew, or cut off")
 
     def _rollup(self) -> None:
         for row in self._conn.execute(select(usage).where(usage.c.tenant == self.tenant)):
@@ -199,6 +216,8 @@ def _other_holds(conn: Connection, tenant: str) -> Iterator[Row[Any, Any]]:
             func.count().filter(ended).label("ends"),
             func.count().filter(begun).label("begins"),
             func.max(entries.c.cause).label("cause"),
+            *(func.min(entries.c[name]).label(f"least_{name}") for name in WORDS),
+            *(func.max(entries.c[name]).label(f"most_{name}") for name in WORDS),
         )
         .where(entries.c.tenant == tenant, entries.c.name != "")
         .group_by(entries.c.name, entries.c.run)
@@ -212,6 +231,7 @@ def _other_holds(conn: Connection, tenant: str) -> Iterator[Row[Any, Any]]:
         e.reserved_ms != h.at_ms,
         e.first_ms != h.at_ms,
         e.cause != h.cause,
+        *(or_(e[f"least_{name}"] != h[name], e[f"most_{name}"] != h[name]) for name in WORDS),
         e.charged_tokens != h.charged_tokens,
         e.charged_ms != h.charged_ms,
         e.overrun_tokens != h.measured_tokens - h.charged_tokens,

@@ -21,6 +21,7 @@ from preprocess_service.budgets import opening, prices, schema
 from preprocess_service.budgets.bills import bill
 from preprocess_service.budgets.core import Amount, Ask, Cause, Filed
 from preprocess_service.budgets.database import Database
+from preprocess_service.budgets.seals import seal_all
 from preprocess_service.budgets.sql import SqlLedger
 from preprocess_service.settings import Settings, embedded_tokenizer
 from preprocess_service.worker import Worker
@@ -269,6 +270,26 @@ async def test_the_books_are_proved_and_a_changed_entry_is_found(run: Run, books
     assert "not right" in out
     code, out, _ = await run("ledger", "verify", "--json")
     assert (code, json.loads(out)["findings"][0]["tenant"]) == (1, "acme")
+
+
+async def test_the_heads_that_were_kept_must_still_be_in_the_chains(run: Run, books: Books, tmp_path: Path) -> None:
+    heads = tmp_path / "heads"
+    await books.spend("acme", "videos/1", JANUARY, given=100, ms=2000)
+    await seal_all(books.database)
+    assert (await run("ledger", "verify", "--heads", heads))[0] == 0
+    tenant, number, kept = heads.read_text().split()
+    assert (tenant, number) == ("acme", "2")
+    await books.spend("acme", "videos/2", JANUARY, given=100, ms=2000)
+    await seal_all(books.database)
+    assert (await run("ledger", "verify", "--heads", heads))[0] == 0
+    assert heads.read_text().split()[1] == "4"
+    heads.write_text(f"acme 2 {kept[::-1]}\n")
+    code, _, said = await run("ledger", "verify", "--heads", heads)
+    assert (code, "acme, entry 2" in said) == (1, True)
+    assert heads.read_text() == f"acme 2 {kept[::-1]}\n", "what was kept is not lost to a chain that is wrong"
+    heads.write_text("acme\n")
+    code, _, said = await run("ledger", "verify", "--heads", heads)
+    assert (code, "line 1" in said) == (2, True)
 
 
 async def test_entries_are_exported_in_order(run: Run, books: Books, tmp_path: Path) -> None:

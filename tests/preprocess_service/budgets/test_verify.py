@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
-from preprocess_service.budgets.core import Amount, Cause
+from preprocess_service.budgets.core import Amount, Cause, Raise, Window
 from preprocess_service.budgets.database import Database
-from preprocess_service.budgets.schema import accounts, entries, holds, usage, windows
+from preprocess_service.budgets.schema import accounts, budgets, entries, holds, raises, seals, usage, windows
 from preprocess_service.budgets.seals import seal, seal_all
 from preprocess_service.budgets.sql import SqlLedger
 from preprocess_service.budgets.verify import Verification, verify
@@ -125,6 +125,52 @@ async def test_a_count_of_open_holds_that_was_changed_is_named(used: Database) -
 async def test_an_account_that_was_removed_is_missed(used: Database) -> None:
     found = await _after(used, delete(accounts).where(accounts.c.tenant == "b"))
     assert found == [("b", 0, "there is no account")]
+
+
+async def test_budgets_and_raises_are_what_was_set(used: Database) -> None:
+    ledger = SqlLedger(used)
+    more = Raise(window=Window.DAY, amount=Amount(tokens=5), expires_ms=NOON + 1, note="n")
+    await ledger.add_raise("a", more, by="t", at_ms=NOON)
+    await ledger.add_raise("b", more, by="t", at_ms=NOON)
+    await ledger.set_budget("b", None, by="t", at_ms=NOON)
+    assert (await verify(used)).ok
+    found = await _after(used, update(raises).values(tokens=6))
+    assert found == [("a", 0, "the raises are not those that were given")]
+    found = await _after(used, delete(raises))
+    assert found == [("a", 0, "the raises are not those that were given")]
+
+
+@pytest.mark.parametrize("change", [delete(budgets), update(budgets).values(budget='{"limits": []}')])
+async def test_a_budget_that_nobody_set_is_named(used: Database, change: object) -> None:
+    assert await _after(used, change) == [("a", 0, "the budget is not the one that was set last")]
+
+
+async def test_an_open_hold_of_another_tier_is_named(used: Database) -> None:
+    found = await _after(used, update(holds).where(holds.c.name == "other").values(tier="cheap"))
+    assert found == [("b", 0, "the hold other r is not what its entries say")]
+
+
+async def test_usage_of_a_tenant_without_an_account_is_named(used: Database) -> None:
+    row = {"tenant": "ghost", "hour_ms": NOON, "tier": "", "policy": "", "currency": "USD"}
+    assert await _after(used, insert(usage).values(row)) == [("ghost", 0, "there is no account")]
+
+
+async def test_a_chain_that_was_made_anew_is_not_the_one_that_was_known(used: Database) -> None:
+    known = (await verify(used)).heads
+    await seal_all(used)
+    assert (await verify(used, heads=known)).ok
+
+    def forge(conn: Connection) -> None:
+        conn.execute(update(entries).where(_entry(2)).values(at_ms=NOON + 1))
+        conn.execute(delete(seals).where(seals.c.tenant == "a"))
+        conn.execute(update(accounts).where(accounts.c.tenant == "a").values(sealed_seq=0))
+
+    await used.write(forge)
+    await seal(used, "a", most=10)
+    await seal_all(used)
+    assert (await verify(used)).ok, "nothing in the books tells"
+    proof = await verify(used, heads=known)
+    assert [(each.tenant, each.seq) for each in proof.findings] == [("a", 10)]
 
 
 async def test_numbers_are_dense_where_requests_were_refused(books: SqlLedger) -> None:
