@@ -19,7 +19,7 @@ import grpc
 from benchmarks.budgets_stand import Stand, request, standing
 from benchmarks.report import Goal
 from preprocess_service.budgets.database import Database
-from preprocess_service.budgets.tally import drifts
+from preprocess_service.budgets.drifting import drifts
 from preprocess_service.budgets.verify import verify
 from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.preprocess.v1.preprocess_pb2_grpc import PreprocessServiceStub, UsageServiceStub
@@ -149,6 +149,7 @@ class Outcome:
     peak_ms: int
     seconds: float
     stored: int
+    """Videos that the generator's store has: no ledger says so, and every client asks for one of its own."""
 
 
 async def crowd(stand: Stand, clients: int, fits: int, kills: int, *, by_time: bool) -> Outcome:
@@ -179,7 +180,7 @@ async def crowd(stand: Stand, clients: int, fits: int, kills: int, *, by_time: b
         peak_tokens=watch.tokens,
         peak_ms=watch.device_ms,
         seconds=time.monotonic() - begun,
-        stored=len(set(people.done.values())),
+        stored=len(list((stand.folder / "store").rglob("*.mp4"))),
     )
 
 
@@ -247,6 +248,12 @@ async def rows_on(
             value=found.refused if limit - charged >= one else 0,
             compare="==",
             target=0,
+        ),
+        Goal(
+            name=f"{name}: tokens charged, for each video in the store",
+            value=state.charged_tokens / max(1, found.stored),
+            compare="==",
+            target=found.need.tokens,
         ),
         Goal(
             name=f"{name}: clients without an answer",
