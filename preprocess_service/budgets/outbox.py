@@ -79,12 +79,23 @@ class Outbox:
         self._sink.close()
 
     async def _claim(self, tenants: int, each: int) -> list[Claimed]:
+        # All that waits is looked through while others write; claimed is then among few, unless others were faster with all of them.
+        while due := await self._due(tenants):
+            if made := await self._claim_of(due, each):
+                return made
+        return []
+
+    async def _due(self, most: int) -> Sequence[str]:
+        asked = _heads(self._now()).limit(most)
+        return await self._database.read(lambda connection: connection.execute(asked).scalars().all())
+
+    async def _claim_of(self, due: Sequence[str], each: int) -> list[Claimed]:
         now = self._now()
         until = now + self._lease_ms
 
         def body(connection: Connection) -> list[Claimed]:
             made = []
-            for (tenant,) in connection.execute(_heads(now, tenants)).all():
+            for tenant in connection.execute(_claimed(now, due)).scalars().all():
                 rows = connection.execute(_events(tenant, each)).mappings().all()
                 made.append(Claimed(tenant=tenant, rows=tuple(dict(row) for row in rows), until_ms=until))
                 connection.execute(_set(tenant, [row["seq"] for row in rows], next_ms=until))
@@ -144,8 +155,8 @@ def _set(tenant: str, seqs: Sequence[int], **values: Any) -> Executable:
     return update(outbox).where(outbox.c.tenant == tenant, outbox.c.seq.in_(seqs)).values(**values)
 
 
-def _heads(now: int, most: int) -> Any:
-    """The first row that is not given up of each tenant, where it is due; those that another replica is claiming are left out."""
+def _heads(now: int) -> Any:
+    """Tenants whose first row that is not given up is due."""
     other = outbox.alias("other")
     before = select(other.c.seq).where(
         other.c.tenant == outbox.c.tenant, other.c.seq < outbox.c.seq, other.c.given_up.is_(False)
@@ -154,9 +165,12 @@ def _heads(now: int, most: int) -> Any:
         select(outbox.c.tenant)
         .where(outbox.c.given_up.is_(False), outbox.c.next_ms <= now, ~before.exists())
         .order_by(outbox.c.next_ms, outbox.c.at_ms)
-        .limit(most)
-        .with_for_update(of=outbox, skip_locked=True)
     )
+
+
+def _claimed(now: int, tenants: Sequence[str]) -> Any:
+    """Those of ``tenants`` that still are; those that another replica is claiming are left out."""
+    return _heads(now).where(outbox.c.tenant.in_(tenants)).with_for_update(of=outbox, skip_locked=True)
 
 
 def _events(tenant: str, most: int) -> Any:
