@@ -6,7 +6,6 @@ The event loop calls `admit`, `standing` and `ended`; the stepping thread calls 
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,7 +18,7 @@ from generator_service.core import Expert, Progress, Report, Request, Rung, Stag
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.geometry import Geometry
-from generator_service.memory import Memory
+from generator_service.memory import Memory, host_bytes
 from generator_service.run import Run
 from generator_service.scheduler import Bytes, Company, Limits, Scheduler
 from generator_service.watchdog import Watchdog
@@ -27,6 +26,7 @@ from generator_service.watchdog import Watchdog
 if TYPE_CHECKING:
     from generator_service.engine import Engine
 
+FRESH_S = 1.0  # for so long a step may take what was predicted for the longest one of its shape
 Guard = Callable[[Run], AbstractContextManager[object]]
 
 
@@ -62,6 +62,7 @@ class Governor:
         self._peak, self._most = peak, 0
         self._dead = False
         self._made_before = 0
+        self._longest_of: tuple[object, float | None, float] = (None, None, 0.0)
         self._engines: Mapping[str, Engine] = {}
         self._geometries: Mapping[str, Geometry] = {}
         self._high = functools.cache(self._count_high)
@@ -268,12 +269,19 @@ class Governor:
         """Seconds of the longest step that ``request`` has."""
         take = request.take
         geometry = self._geometries[take.tier]
-        stages = flops.stages(geometry, geometry.shape(take))
+        shape, now = geometry.shape(take), self._clock()
+        key, known, until = self._longest_of
+        if key == (take.tier, shape) and now < until:
+            return known
+        stages = flops.stages(geometry, shape)
         found = [
             self.estimator.of_step(take.tier, stage, max(stages[stage]))
             for stage in (Stage.TEXT, Stage.DENOISE, Stage.DECODE)
         ]
-        return None if None in found else max(each for each in found if each is not None)
+        longest = None if None in found else max(each for each in found if each is not None)
+        # What was learnt since changes it by little; what was not known at all is asked for again.
+        self._longest_of = (take.tier, shape), longest, now + (FRESH_S if longest is not None else 0.0)
+        return longest
 
     def _texts_made(self, take: Take) -> int:
         """So far, by this tier: encoded, and projected for an expert. A step does one or the other."""
@@ -290,8 +298,3 @@ class Governor:
         from generator_service import measure
 
         return measure.high_steps(self._engines[tier].parts, steps)
-
-
-def host_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

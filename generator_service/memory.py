@@ -8,6 +8,7 @@ On a GPU, or in another precision, they are a beginning: `Correction` learns fro
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import deque
 
 from generator_service.core import Rung, Stage, Take
@@ -186,3 +187,8 @@ class Correction:
         ratios = sorted(self._ratios)
         covering = ratios[min(len(ratios) - 1, int(0.95 * len(ratios)))] if ratios else 1.0
         return max(1.0, covering) if len(ratios) < self.ENOUGH else covering
+
+
+def host_bytes() -> int:
+    """Memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import mmap
 import os
 import re
 import time
@@ -22,6 +21,8 @@ from typing import Any
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import LocalStore, from_url
+
+from generator_service.lifeline import LifeLine
 
 PAGE = 1000
 # Long enough for a busy store and a whole video; what a lease depends on is asked within a part of its time instead.
@@ -147,40 +148,6 @@ class Objects:
             raise StoreUnavailableError(str(error)) from error
 
 
-class LifeLine:
-    """A file that this process keeps locked. The kernel gives the lock back when the process ends, however it ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._page: mmap.mmap | None = None
-        path.parent.mkdir(exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def write(self, note: bytes) -> None:
-        """No sync: this outlives the process, which is all that is asked of it. It is called after every step, so it writes to
-        memory that is the file's, and asks the kernel for nothing."""
-        with contextlib.suppress(OSError):  # a full disk only costs the note
-            text = note + b"\n"
-            if self._page is None or len(self._page) < len(text):
-                self._page = self._room(len(text))
-            self._page[: len(text)] = text
-
-    def _room(self, size: int) -> mmap.mmap:
-        """Its blocks are there: a disk that fills later kills nobody who writes to them."""
-        size = -(-2 * size // mmap.PAGESIZE) * mmap.PAGESIZE
-        os.posix_fallocate(self._file, 0, size)
-        return mmap.mmap(self._file, size)
-
-    def close(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        if self._page is not None:
-            self._page.close()
-            self._page = None
-        os.close(self._file)
-
-
 class LocalObjects(Objects):
     """In a folder, which is made. Several processes may share it; on one machine they see each other die."""
 
@@ -244,14 +211,18 @@ class LocalObjects(Objects):
             os.close(file)
 
     def _sync(self, file: Path, new: bool) -> None:
-        """The file and its folder; that folder's parents up to the root where it is new, or was not seen synced yet."""
+        """The file and its folder; where that is new, or was not seen synced yet, its parents too, up to one that was: that one's own
+        name is safe, and with it the names above."""
         _sync(file)
-        folders = [self._root / folder for folder in file.relative_to(self._root).parents]
-        for folder in folders if new or folders[0] not in self._synced else folders[:1]:
-            _sync(folder)
         if len(self._synced) > SYNCED_MOST:
             self._synced.clear()
-        self._synced.add(folders[0])
+        for folder in (self._root / folder for folder in file.relative_to(self._root).parents):
+            _sync(folder)
+            known = folder in self._synced
+            self._synced.add(folder)
+            if known and not new:
+                return
+            new = False  # the one above has had its place all along
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""

@@ -17,10 +17,10 @@ from generator_service.breaker import Breaker, BreakerOpenError
 from generator_service.core import Outcome, Report, Request, Reuse, Rung, Stage
 from generator_service.door import StoppingError
 from generator_service.engine import Denoising, Engine, unpack
-from generator_service.governor import Governor, host_bytes
+from generator_service.governor import Governor
 from generator_service.health import status
 from generator_service.measure import geometry
-from generator_service.memory import predict
+from generator_service.memory import host_bytes, predict
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.scheduler import Limits

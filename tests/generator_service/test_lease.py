@@ -11,7 +11,8 @@ import pytest
 
 from generator_service.core import Progress, Stage
 from generator_service.lease import Lease, LeaseLostError, Watcher
-from generator_service.objects import LifeLine, LocalObjects, Objects, StoreUnavailableError
+from generator_service.lifeline import LifeLine
+from generator_service.objects import LocalObjects, Objects, StoreUnavailableError
 
 TTL = 10.0
 WHERE = {"videos/1": Progress(stage=Stage.DENOISE, step=3, steps=4)}

@@ -15,7 +15,8 @@ from generator_service.claims import Claim, Claims
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
 from generator_service.engine import Denoising, Engine
 from generator_service.lease import Lease
-from generator_service.objects import LifeLine, LocalObjects, StoreUnavailableError
+from generator_service.lifeline import LifeLine
+from generator_service.objects import LocalObjects, StoreUnavailableError
 from generator_service.run import Run
 from generator_service.runner import Runner
 from generator_service.store import Store
