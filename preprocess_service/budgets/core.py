@@ -8,15 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-ANYBODY = "*"
-"""The tenant whose budget stands for all that have none of their own."""
-
-DEGRADED = "degraded"
-"""The warning of a `Decision` that a replica made without the ledger."""
+ANYBODY = "*"  # the tenant whose budget stands for all that have none of their own
+DEGRADED = "degraded"  # the warning of a `Decision` that a replica made without the ledger
 
 
-MOST = 2**53
-"""The largest figure of a limit: more than a century of a thousand devices, and exact in JSON."""
+MOST = 2**53  # the largest figure of a limit: more than a century of a thousand devices, and exact in JSON
 
 
 class Window(StrEnum):

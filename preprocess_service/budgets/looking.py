@@ -46,6 +46,23 @@ def read_windows(conn: Connection, tenant: str, at_ms: int) -> Windows:
     return _sorted(((row.window, row.start_ms, totals_of(row)) for row in rows), at_ms)
 
 
+def account_of(conn: Connection, tenant: str) -> Row[Any]:
+    """The tenant's versions and open holds; of one without a row only that of the default budget."""
+    row = conn.execute(sql.read_account, {"tenant": tenant}).one_or_none()
+    return conn.execute(sql.read_default).one() if row is None else row
+
+
+def find(conn: Connection, name: str, run: str) -> Row[Any] | None:
+    return conn.execute(sql.find_hold, {"name": name, "run": run}).one_or_none()
+
+
+def locked(conn: Connection, name: str, run: str, *, opened: int) -> tuple[Row[Any] | None, Row[Any] | None]:
+    """The account of a hold's tenant, locked and ready for one entry, and the hold as it stands then."""
+    given = {"name": name, "run": run, "entries": 1, "opened": opened}
+    account = conn.execute(sql.bump_by_hold, given).one_or_none()
+    return (None, None) if account is None else (account, find(conn, name, run))
+
+
 def _stands(ask: Ask, same: Hold | None, led: Hold | None) -> Hold | None:
     """Which of the two stands for ``ask``."""
     if led is None:

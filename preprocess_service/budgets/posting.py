@@ -9,10 +9,26 @@ from sqlalchemy import Connection, Dialect, Row
 
 from . import calendar, decide
 from . import statements as sql
-from .core import ANYBODY, COUNTED, NOTHING, Allowance, Amount, Budget, Filed, Hold, Kind, Raise, State
+from .core import (
+    ANYBODY,
+    CHARGED,
+    COUNTED,
+    NOTHING,
+    Allowance,
+    Amount,
+    Bill,
+    Budget,
+    Filed,
+    Hold,
+    Kind,
+    Price,
+    Raise,
+    Settled,
+    State,
+)
 from .looking import read_windows
 from .ready import Sender, Step
-from .rows import Params, budget_of, entry_of, hold_row, raise_of, totals_row, usage_of
+from .rows import Params, amount_row, budget_of, entry_of, hold_row, raise_of, totals_row, usage_of
 
 REMEMBERED = 10_000
 """Tenants whose set budgets are kept in this process; more than that, and it begins anew."""
@@ -49,6 +65,10 @@ class Books:
             self._set = {}
         self._set[tenant] = (version, budget, raised)
         return budget, raised
+
+    def ending(self, ended: Settled) -> Step:
+        """Writes down how a hold ended."""
+        return self.changes.end, _ending(ended)
 
     def post(self, conn: Connection, *steps: Step) -> None:
         """Do all of ``steps``, no two of which change the same row."""
@@ -113,3 +133,33 @@ class Books:
         if self._outbox:
             steps.append((self.changes.tell, {name: entry[name] for name in ("tenant", "seq", "at_ms")}))
         return steps
+
+
+def ended_by(hold: Hold, bill: Bill, price: Price) -> Settled:
+    charged = Amount(
+        tokens=min(bill.due.tokens, hold.amount.tokens), device_ms=min(bill.due.device_ms, hold.amount.device_ms)
+    )
+    state = State.SETTLED if bill.cause in CHARGED else State.RELEASED
+    return Settled(
+        hold=replace(hold, state=state, cause=bill.cause),
+        charged=charged,
+        measured=bill.measured,
+        overrun=bill.measured - charged,
+        price=price,
+        fresh=True,
+    )
+
+
+def _ending(ended: Settled) -> Params:
+    return {
+        "b_name": ended.hold.name,
+        "b_run": ended.hold.run,
+        "state": ended.hold.state.value,
+        "cause": ended.hold.cause.value if ended.hold.cause else "",
+        **amount_row(ended.hold.amount),
+        "charged_tokens": ended.charged.tokens,
+        "charged_ms": ended.charged.device_ms,
+        "measured_tokens": ended.measured.tokens,
+        "measured_ms": ended.measured.device_ms,
+        "price_version": ended.price.version,
+    }

@@ -215,3 +215,7 @@ def raise_of(row: Row[Any]) -> Raise:
 
 def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def amount_row(amount: Amount) -> Params:
+    return {"tokens": amount.tokens, "device_ms": amount.device_ms}

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert
-
-from reelgate.rpc.errors import BudgetChangedError
+from sqlalchemy import Connection
 
 from . import decide
 from . import statements as sql
 from .core import (
-    CHARGED,
     NOTHING,
     Allowance,
     Amount,
@@ -34,23 +30,19 @@ from .core import (
 from .database import Database
 from .drifting import drifts
 from .ledger import Drift
-from .looking import Seen, look, read_windows
+from .looking import Seen, account_of, find, locked, look, read_windows
 from .memory import hold_of as granted
-from .posting import Books
+from .posting import Books, ended_by
 from .ready import Step
 from .rows import (
-    ENTRY,
-    Params,
-    budget_json,
     details_of,
-    dumps,
     ending_of,
     entry_of,
     hold_of,
     settled_of,
     totals_row,
 )
-from .schema import budgets, raises
+from .setting import add_raise, set_budget
 
 
 class SqlLedger:
@@ -75,7 +67,7 @@ class SqlLedger:
         return await self.database.write(lambda conn: self._settle(conn, name, run, bill, price, filed, at_ms))
 
     async def find(self, name: str, run: str) -> Hold | None:
-        row = await self.database.read(lambda conn: _find(conn, name, run))
+        row = await self.database.read(lambda conn: find(conn, name, run))
         return None if row is None else hold_of(row)
 
     async def claim(self, owner: str, *, at_ms: int, for_ms: int, most: int) -> tuple[Hold, ...]:
@@ -114,10 +106,12 @@ class SqlLedger:
     async def set_budget(
         self, tenant: str, budget: Budget | None, *, by: str, at_ms: int, expected: int | None = None
     ) -> int:
-        return await self.database.write(lambda conn: self._set_budget(conn, tenant, budget, by, at_ms, expected))
+        return await self.database.write(
+            lambda conn: set_budget(conn, self._books, tenant, budget, by=by, at_ms=at_ms, expected=expected)
+        )
 
     async def add_raise(self, tenant: str, more: Raise, *, by: str, at_ms: int) -> int:
-        return await self.database.write(lambda conn: self._add_raise(conn, tenant, more, by, at_ms))
+        return await self.database.write(lambda conn: add_raise(conn, self._books, tenant, more, by=by, at_ms=at_ms))
 
     async def drift(self) -> tuple[Drift, ...]:
         return await self._looks.read(drifts)
@@ -158,7 +152,7 @@ class SqlLedger:
         return [(self._books.changes.lead, given)] if ask.request_id else []
 
     def _would(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
-        account = _account(conn, ask.tenant)
+        account = account_of(conn, ask.tenant)
         version = getattr(account, "budget_version", 0)
         given = self._books.allowance(conn, ask.tenant, filed, version, account.default_version)
         seen = look(conn, ask, windows=bool(given.budget.limits))
@@ -167,7 +161,7 @@ class SqlLedger:
         return _decided(ask, given, seen, open_holds=getattr(account, "open_holds", 0))
 
     def _extend(self, conn: Connection, name: str, run: str, to: Amount, filed: Filed, at_ms: int) -> Hold | None:
-        account, row = _locked(conn, name, run, opened=0)
+        account, row = locked(conn, name, run, opened=0)
         if account is None or row is None:
             return None
         hold = hold_of(row)
@@ -184,7 +178,7 @@ class SqlLedger:
     def _settle(
         self, conn: Connection, name: str, run: str, bill: Bill, price: Price, filed: Filed, at_ms: int
     ) -> Settled | None:
-        account, row = _locked(conn, name, run, opened=-1)
+        account, row = locked(conn, name, run, opened=-1)
         if account is None or row is None:
             return None
         hold = hold_of(row)
@@ -198,15 +192,15 @@ class SqlLedger:
             self._books.extend(conn, hold, more, seq=seq, at_ms=at_ms)
             seq = self._books.bump(conn, hold.tenant).last_seq
             hold = replace(hold, amount=hold.amount + more)
-        ended = _ended(hold, bill, price)
+        ended = ended_by(hold, bill, price)
         booked = self._books.booked(hold, held=NOTHING - hold.amount, charged=ended.charged, overrun=ended.overrun)
         entry = ending_of(ended, bill, seq=seq, at_ms=at_ms)
-        self._books.post(conn, *booked, self._ending(ended), *self._books.ended(entry))
+        self._books.post(conn, *booked, self._books.ending(ended), *self._books.ended(entry))
         return ended
 
     def _lease(self, conn: Connection, ask: Ask, filed: Filed, owner: str, until_ms: int) -> Hold | None:
         account = self._books.bump(conn, ask.tenant)
-        row = _find(conn, ask.name, ask.run)
+        row = find(conn, ask.name, ask.run)
         if row is not None:
             conn.rollback()
             return hold_of(row)
@@ -231,7 +225,7 @@ class SqlLedger:
         if seen.found is not None:
             self._attach(conn, ask, seen.found, seen.led)
             return Decision(hold=seen.found)
-        row, seq, taken = _find(conn, *piece), account.last_seq, NOTHING
+        row, seq, taken = find(conn, *piece), account.last_seq, NOTHING
         if row is not None and row.state == State.SLICE and row.tenant == ask.tenant:
             left = hold_of(row)
             taken = decide.least(ask.amount, left.amount)
@@ -251,26 +245,22 @@ class SqlLedger:
         return Decision(hold=hold, fresh=True)
 
     def _give_back(self, conn: Connection, name: str, run: str, at_ms: int, lapsed: bool) -> Hold | None:
-        account, row = _locked(conn, name, run, opened=0)
+        account, row = locked(conn, name, run, opened=0)
         if account is None or row is None:
             return None
         piece = hold_of(row)
         if piece.state is not State.SLICE or (lapsed and row.owned_until_ms > at_ms):
             conn.rollback()
             return piece
-        ended = _ended(piece, Bill(cause=Cause.NEVER_BEGAN), Price())
+        ended = ended_by(piece, Bill(cause=Cause.NEVER_BEGAN), Price())
         less, cause = totals_row(held=NOTHING - piece.amount), Cause.NEVER_BEGAN.value
         entry = entry_of(Kind.RETURN, piece, seq=account.last_seq, at_ms=at_ms, cause=cause, **less)
         booked = self._books.booked(piece, held=NOTHING - piece.amount)
-        self._books.post(conn, *booked, self._ending(ended), self._books.entered(entry))
+        self._books.post(conn, *booked, self._books.ending(ended), self._books.entered(entry))
         return ended.hold
 
-    def _ending(self, ended: Settled) -> Step:
-        """Writes down how a hold ended."""
-        return self._books.changes.end, _ending(ended)
-
     def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
-        account = _account(conn, tenant)
+        account = account_of(conn, tenant)
         version = getattr(account, "budget_version", 0)
         totals, befores = read_windows(conn, tenant, at_ms)
         return Standing(
@@ -282,37 +272,6 @@ class SqlLedger:
             at_ms=at_ms,
         )
 
-    def _set_budget(
-        self, conn: Connection, tenant: str, budget: Budget | None, by: str, at_ms: int, expected: int | None
-    ) -> int:
-        account = self._books.bump(conn, tenant, version=1)
-        if expected is not None and expected != account.budget_version - 1:
-            raise BudgetChangedError.of(account.budget_version - 1)
-        said = budget_json(budget)
-        if said is None:
-            conn.execute(delete(budgets).where(budgets.c.tenant == tenant))
-            conn.execute(delete(raises).where(raises.c.tenant == tenant))
-        else:
-            row = {"tenant": tenant, "budget": dumps(said), "set_by": by, "at_ms": at_ms}
-            self._books.post(conn, (self._books.changes.budget, row))
-        details = dumps({"budget": said, "by": by, "version": account.budget_version})
-        self._books.post(conn, self._books.entered(_change(Kind.BUDGET, tenant, account.last_seq, at_ms, details)))
-        return int(account.budget_version)
-
-    def _add_raise(self, conn: Connection, tenant: str, more: Raise, by: str, at_ms: int) -> int:
-        account = self._books.bump(conn, tenant, version=1)
-        said = {"window": more.window.value, **_amount(more.amount), "expires_ms": more.expires_ms, "note": more.note}
-        conn.execute(insert(raises), {"tenant": tenant, "set_by": by, **said})
-        details = dumps({"raise": said, "by": by, "version": account.budget_version})
-        self._books.post(conn, self._books.entered(_change(Kind.RAISE, tenant, account.last_seq, at_ms, details)))
-        return int(account.budget_version)
-
-
-def _account(conn: Connection, tenant: str) -> Row[Any]:
-    """The tenant's versions and open holds; of one without a row only that of the default budget."""
-    row = conn.execute(sql.read_account, {"tenant": tenant}).one_or_none()
-    return conn.execute(sql.read_default).one() if row is None else row
-
 
 def _decided(ask: Ask, given: Allowance, seen: Seen, *, open_holds: int) -> Decision:
     """What becomes of ``ask``, for which nothing stands yet."""
@@ -320,53 +279,3 @@ def _decided(ask: Ask, given: Allowance, seen: Seen, *, open_holds: int) -> Deci
     if no and not given.budget.shadow:
         return Decision(hold=None, refusals=no, warnings=soft)
     return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)
-
-
-def _find(conn: Connection, name: str, run: str) -> Row[Any] | None:
-    return conn.execute(sql.find_hold, {"name": name, "run": run}).one_or_none()
-
-
-def _locked(conn: Connection, name: str, run: str, *, opened: int) -> tuple[Row[Any] | None, Row[Any] | None]:
-    """The account of a hold's tenant, locked and ready for one entry, and the hold as it stands then."""
-    given = {"name": name, "run": run, "entries": 1, "opened": opened}
-    account = conn.execute(sql.bump_by_hold, given).one_or_none()
-    return (None, None) if account is None else (account, _find(conn, name, run))
-
-
-def _ended(hold: Hold, bill: Bill, price: Price) -> Settled:
-    charged = Amount(
-        tokens=min(bill.due.tokens, hold.amount.tokens), device_ms=min(bill.due.device_ms, hold.amount.device_ms)
-    )
-    state = State.SETTLED if bill.cause in CHARGED else State.RELEASED
-    return Settled(
-        hold=replace(hold, state=state, cause=bill.cause),
-        charged=charged,
-        measured=bill.measured,
-        overrun=bill.measured - charged,
-        price=price,
-        fresh=True,
-    )
-
-
-def _ending(ended: Settled) -> Params:
-    return {
-        "b_name": ended.hold.name,
-        "b_run": ended.hold.run,
-        "state": ended.hold.state.value,
-        "cause": ended.hold.cause.value if ended.hold.cause else "",
-        **_amount(ended.hold.amount),
-        "charged_tokens": ended.charged.tokens,
-        "charged_ms": ended.charged.device_ms,
-        "measured_tokens": ended.measured.tokens,
-        "measured_ms": ended.measured.device_ms,
-        "price_version": ended.price.version,
-    }
-
-
-def _change(kind: Kind, tenant: str, seq: int, at_ms: int, details: str) -> Params:
-    given = {"tenant": tenant, "seq": seq, "at_ms": at_ms, "kind": kind.value, "details": details}
-    return ENTRY | given
-
-
-def _amount(amount: Amount) -> Params:
-    return {"tokens": amount.tokens, "device_ms": amount.device_ms}
