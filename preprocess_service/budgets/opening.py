@@ -150,7 +150,14 @@ def _slices(settings: Settings, figures: BudgetFigures) -> Slices | None:
         quiet_ms=round(settings.degraded_quiet_seconds * 1000),
         away_ms=round(settings.degraded_away_seconds * 1000),
     )
-    journal = Journal(settings.degraded_folder or data_folder() / "degraded", settings.replica)
+    folder = settings.degraded_folder or data_folder() / "degraded"
+    try:
+        journal = Journal(folder, settings.replica)
+    except OSError as error:
+        raise OSError(
+            f"the journal of degraded grants cannot be kept in {folder} ({error.strerror}): "
+            "set REELGATE_PREPROCESS_DEGRADED_FOLDER to a folder that the service can write"
+        ) from error
     return Slices(rules=rules, journal=journal, figures=figures)
 
 
@@ -185,7 +192,7 @@ async def _sql(settings: Settings, prices: Prices) -> Keeping:
     database = Database(settings.ledger, wait_s=settings.ledger_timeout_ms / 1000)
     looks = Database(settings.ledger, wait_s=LOOK_S, size=2)
     sums = Database(settings.ledger, wait_s=SUMS_S, size=1)
-    chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close, sums.close]
+    chores, also = [Chore(name="seal", every_s=SEAL_S, do=partial(seal_all, database))], [looks.close]
     waiting: Waiting | None = None
     if sink is not None:
         outbox = Outbox(database, sink, source=settings.events_source, tries=settings.events_tries)

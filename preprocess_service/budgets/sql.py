@@ -47,7 +47,8 @@ from .setting import add_raise, set_budget
 
 class SqlLedger:
     """See `Ledger`. ``outbox``: each settlement is put down, in its transaction, as something to be told to the outside. ``looks``: the
-    same database with more patience, for what reads all of it; whatever becomes of that is no sign that the ledger is down."""
+    same database with more patience, for what reads all of it; whatever becomes of that is no sign that the ledger is down.
+    `close` closes both."""
 
     def __init__(self, database: Database, *, outbox: bool = False, looks: Database | None = None) -> None:
         self.database = database
@@ -118,6 +119,8 @@ class SqlLedger:
 
     async def close(self) -> None:
         await self.database.close()
+        if self._looks is not self.database:
+            await self._looks.close()
 
     def _reserve(self, conn: Connection, ask: Ask, filed: Filed) -> Decision:
         books = self._books

@@ -47,6 +47,13 @@ async def test_without_the_setting_nothing_is_served_while_the_ledger_is_down(ho
         assert not journals(tmp_path)
 
 
+async def test_a_folder_that_cannot_be_written_is_refused_with_a_way_out(house: House, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="set REELGATE_PREPROCESS_DEGRADED_FOLDER to a folder"):
+        async with served(house, tmp_path / "file", 10):
+            pass
+
+
 async def test_the_service_serves_its_slice_says_so_and_settles_afterwards(house: House, tmp_path: Path) -> None:
     async with house.replica() as plain:
         tokens = await tokens_of(plain, numbered(0))
