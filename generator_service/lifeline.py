@@ -15,6 +15,7 @@ class LifeLine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._page: mmap.mmap | None = None
+        self._closed = False
         path.parent.mkdir(exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -22,11 +23,14 @@ class LifeLine:
     def write(self, note: bytes) -> None:
         """No sync: this outlives the process, which is all that is asked of it. It is called after every step, so it writes to
         memory that is the file's, and asks the kernel for nothing."""
-        with contextlib.suppress(OSError):  # a full disk only costs the note
-            text = note + b"\n"
-            if self._page is None or len(self._page) < len(text):
-                self._page = self._room(len(text))
-            self._page[: len(text)] = text
+        # A full disk only costs the note; so does a life line that is let go at this moment.
+        with contextlib.suppress(OSError, ValueError):
+            if self._closed:
+                return
+            text, page = note + b"\n", self._page
+            if page is None or len(page) < len(text):
+                page = self._page = self._room(len(text))
+            page[: len(text)] = text
 
     def _room(self, size: int) -> mmap.mmap:
         """Its blocks are there: a disk that fills later kills nobody who writes to them."""
@@ -35,6 +39,7 @@ class LifeLine:
         return mmap.mmap(self._file, size)
 
     def close(self) -> None:
+        self._closed = True
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         if self._page is not None:
