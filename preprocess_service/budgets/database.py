@@ -26,6 +26,7 @@ T = TypeVar("T")
 Body = Callable[[Connection], T]
 log = logging.getLogger(__name__)
 
+READ = "BEGIN"
 PAUSE_S = 0.5
 """After it was found down, nobody asks again for so long: those that wait in line are told at once. Not where another call was
 answered meanwhile: that is a crowd and no outage."""
@@ -175,11 +176,15 @@ class _Sqlite:
         event.listen(self.engine, "connect", self._connected)
 
     async def run(self, body: Body[T], *, reading: bool) -> T:
-        begin, threads = ("BEGIN", self._reading) if reading else ("BEGIN IMMEDIATE", self._writing)
+        begin, threads = (READ, self._reading) if reading else ("BEGIN IMMEDIATE", self._writing)
         return await asyncio.get_running_loop().run_in_executor(threads, self._whole, body, begin)
 
     async def close(self) -> None:
         self._writing.shutdown()
+        # What reads all of the books may take minutes; nobody waits for it any more.
+        for conn in list(self._open):
+            if not conn.closed and conn.connection.info["begin"] == READ:
+                conn.connection.driver_connection.interrupt()  # type: ignore[union-attr]
         self._reading.shutdown()
         for conn in self._open:
             conn.close()

@@ -182,3 +182,13 @@ async def test_what_went_wrong_leaves_nothing_open_for_the_next_transaction(tmp_
     await database.close()
     await other.close()
     assert os.listdir(tmp_path) == ["books.db"]  # no connection is left, so its journal is gone
+
+
+async def test_a_long_look_does_not_keep_a_database_from_being_closed(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'books.db'}")
+    endless = text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    looking = asyncio.create_task(database.read(lambda conn: conn.execute(endless).scalar()))
+    await asyncio.sleep(0.3)
+    assert not looking.done()
+    looking.cancel()
+    await asyncio.wait_for(asyncio.to_thread(asyncio.run, database.close()), 5)
