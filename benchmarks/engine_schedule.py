@@ -105,9 +105,9 @@ class Watching(Governor):
         self.queued: dict[str, float] = {}
         self.steps: list[tuple[str, float, float]] = []
 
-    def standing(self, request: Request) -> dict[str, Any]:
+    def standing(self, request: Request, done: frozenset[Stage] = frozenset()) -> dict[str, Any]:
         self.queued[request.name] = time.perf_counter()
-        return super().standing(request)
+        return super().standing(request, done)
 
     @contextmanager
     def _watch(self, run: Run) -> Iterator[None]:
