@@ -105,10 +105,13 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 
 def rows(engine: Engine, pairs: int) -> list[Goal]:
     """At the tier's default shape, where what a request costs once weighs most, and at one of eight times as many latents; nothing of
-    the text kept, as the pipeline keeps nothing. Then as the service runs, with the text kept.
+    the text kept, as the pipeline keeps nothing. Then as the service runs, with the text kept. First, for the eye only, what all
+    around the steps costs where these do the pipeline's very work: the other rows' engine makes once what both passes share.
     """
     bare = engine.tier.model_copy(update={"text_kv": False, "text_states_mib": 0})
     plain = Engine(dataclasses.replace(engine.parts, tier=bare))
+    same = Engine(dataclasses.replace(engine.parts, tier=bare.model_copy(update={"share_passes": False})))
+    shape_rows(same, pairs, (64, 9), "nothing kept or shared", 0)
     return (
         shape_rows(plain, pairs, (64, 9), "nothing kept", 3)
         + shape_rows(plain, max(2, pairs // 4), (128, 17), "nothing kept", 3)

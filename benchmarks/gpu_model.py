@@ -208,6 +208,7 @@ def geometry_of(model: Model, tier: tiers.Tier, experts: list[nn.Module]) -> Geo
         expert=weights,
         experts=len(experts),
         text_kept=tier.text_kv_mib << 20,
+        shares_passes=tier.shares_attention,
     )
 
 

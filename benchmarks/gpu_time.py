@@ -89,8 +89,9 @@ def floor(geometry: Geometry, shape: Shape, found: Ceilings, *, fp8: bool = Fals
     """A step's operations and bytes, and the seconds that each takes at the ceiling. In 8 bits the linear layers, and attention
     still in 16."""
     work = flops.step(geometry, shape)
-    attention = shape.passes * geometry.layers * 4.0 * geometry.tokens(shape) * geometry.width
-    attention *= geometry.tokens(shape) + geometry.window
+    tokens, layers = geometry.tokens(shape), shape.passes * geometry.layers
+    spared = shape.passes - 1 if geometry.shares_passes else 0
+    attention = 4.0 * tokens * geometry.width * ((layers - spared) * tokens + layers * geometry.window)
     rate = found.fp8 if fp8 and found.fp8 else found.bf16
     moved = step_bytes(geometry, shape)
     by_work = (work - attention) / rate + attention / found.bf16

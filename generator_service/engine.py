@@ -28,6 +28,7 @@ from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.decoding import Decoding, Pictures, begin, pictures
 from generator_service.guidance import Direction
+from generator_service.once import modules, once
 from generator_service.snapshot import Frozen
 from generator_service.step_cache import Ticket
 from generator_service.text import PromptStates
@@ -69,6 +70,7 @@ class Engine:
     def __init__(self, components: Components) -> None:
         self._parts = components
         self._text = Conditioner(components)
+        self._shared = [modules(expert, components.tier) for expert in self.experts]
         self.passes: Counter[int] = Counter()
 
     @property
@@ -156,12 +158,13 @@ class Engine:
         expert, scale = self._expert(t, state.take)
         number = int(expert is not self._parts.transformer)
         noisy = state.latents.to(self._parts.dtype)
-        velocity = self._velocity(expert, noisy, t, state, state.prompt)
         if state.negative is None or not self._guides(t):
-            return velocity.float()
+            return self._velocity(expert, noisy, t, state, state.prompt).float()
         if not guidance.fresh(tier, state.index, state.direction, number) and state.direction is not None:
-            return guidance.along(velocity, state.direction, scale)
-        away = self._velocity(expert, noisy, t, state, state.negative)
+            return guidance.along(self._velocity(expert, noisy, t, state, state.prompt), state.direction, scale)
+        with once(self._shared[number]):
+            velocity = self._velocity(expert, noisy, t, state, state.prompt)
+            away = self._velocity(expert, noisy, t, state, state.negative)
         if tier.guidance_every > 1:
             state.direction = Direction(expert=number, towards=velocity.float() - away.float())
         return guidance.combine(away, velocity, scale)

@@ -20,9 +20,11 @@ GB = 1_000_000_000
 SIZES: tuple[Size, ...] = ((832, 480, 81), (1280, 720, 81))
 SIZES_5B: tuple[Size, ...] = ((1280, 704, 121),)
 CARDS = (24, 48, 80, 141)
-VAE, HOST, FP8 = {"vae_dtype": "bfloat16"}, {"text_encoder": "host"}, {"quantisation": "fp8"}
+VAE: dict[str, str | bool] = {"vae_dtype": "bfloat16"}
+HOST: dict[str, str | bool] = {"text_encoder": "host"}
+FP8: dict[str, str | bool] = {"quantisation": "fp8"}
 # From what changes least to what needs least: precision of the VAE and of the experts' blocks, where UMT5 is, what is offloaded.
-WAYS: tuple[dict[str, str], ...] = (
+WAYS: tuple[dict[str, str | bool], ...] = (
     {},
     VAE,
     VAE | HOST,
@@ -31,6 +33,8 @@ WAYS: tuple[dict[str, str], ...] = (
     FP8 | VAE | HOST,
     VAE | HOST | {"offload": "expert"},
     FP8 | VAE | HOST | {"offload": "expert"},
+    # No bit changes, and a self-attention more is made in each step.
+    FP8 | VAE | HOST | {"offload": "expert", "share_passes": False},
     FP8 | VAE | HOST | {"offload": "group"},
 )
 
@@ -41,7 +45,7 @@ class Choice:
 
     card: int
     size: Size
-    settings: Mapping[str, str]
+    settings: Mapping[str, str | bool]
     predicted: int
     rung: Rung | None
 
@@ -60,12 +64,12 @@ def _choice(tier: Tier, card: int, size: Size) -> Choice:
     return [*whole, *(each for each in found if each.rung is not None), found[-1]][0]
 
 
-def _pointless(tier: Tier, way: Mapping[str, str]) -> bool:
+def _pointless(tier: Tier, way: Mapping[str, str | bool]) -> bool:
     """One expert alone has nobody to change places with."""
     return tier.multiple == 32 and way.get("offload") == "expert"
 
 
-def _with(tier: Tier, card: int, size: Size, way: Mapping[str, str]) -> Choice:
+def _with(tier: Tier, card: int, size: Size, way: Mapping[str, str | bool]) -> Choice:
     geometry = of(tier.model_copy(update=dict(way)))
     # What a tier sets is never left to the ladder, so that a choice says what it means.
     fit = Memory(card * GB, (Rung.PLAIN, Rung.TILED)).fit(geometry, take_of(tier, size))
@@ -76,7 +80,7 @@ def told(choice: Choice) -> str:
     """The settings of ``choice`` as lines of a tier's file, side by side."""
     if choice.rung is None:
         return "does not fit"
-    settings = ", ".join(f"{name}: {value}" for name, value in choice.settings.items()) or "none"
+    settings = ", ".join(f"{name}: {str(value).lower()}" for name, value in choice.settings.items()) or "none"
     return settings + (" (decodes in tiles)" if choice.rung is Rung.TILED else "")
 
 
@@ -122,6 +126,7 @@ def of(tier: Tier) -> Geometry:
         expert=expert,
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,
+        shares_passes=tier.shares_attention,
         offload=tier.offload,
     )
 

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 def step(geometry: Geometry, shape: Shape) -> float:
     """One denoise step: every pass of the expert. Where keys and values of the text are kept, they are made in an expert's
-    first step only: see `project`."""
+    first step only: see `project`. Where passes share, all but one take over the first block's self-attention: see `once.py`."""
     n, d, text = geometry.tokens(shape), geometry.width, geometry.window
     linear = 8 * n * d * d + 4 * n * d * geometry.feed_forward
     attention = 4 * n * n * d
@@ -36,7 +36,8 @@ def step(geometry: Geometry, shape: Shape) -> float:
     t, h, w = geometry.patch
     ends = 2 * 2 * n * d * geometry.channels * t * h * w
     words = 2 * made * (geometry.text_width * d + d * d)
-    return float(shape.passes * (geometry.layers * (linear + attention + cross) + ends + words))
+    spared = (shape.passes - 1) * (8 * n * d * d + attention) if geometry.shares_passes else 0
+    return float(shape.passes * (geometry.layers * (linear + attention + cross) + ends + words) - spared)
 
 
 def project(geometry: Geometry, texts: int) -> float:

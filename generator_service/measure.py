@@ -37,6 +37,7 @@ def geometry(parts: Components) -> Geometry:
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
+        shares_passes=parts.tier.shares_attention,
         batch_tokens=parts.tier.batch_tokens if parts.tier.batch else 0,
         batch_requests=parts.tier.batch_requests if parts.tier.batch else 1,
     )

@@ -89,6 +89,8 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     # Kept keys and values are made for one text at a time, and not copied for a batch.
     texts = 1 if geometry.text_kept else rows
     activations = rows * tokens * max(feed_forward, IN_ATTENTION * geometry.width)
+    if geometry.shares_passes and shape.passes > 1:
+        activations += tokens * geometry.width
     around = AROUND_RESIDUAL if geometry.residual else AROUND_CONVOLUTION
     idle, grouped = idle_bytes(geometry)
     never = {"none": 0, "expert": idle}.get(geometry.offload, grouped)

@@ -78,6 +78,8 @@ class Tier(pydantic.BaseModel):
     hold the padding as one row: smaller and faster, equal up to rounding only, so it changes the execution fingerprint.
     ``text_kv_mib`` bounds them, and ``text_states_mib`` what is kept of the text encoder's work, on the device, in MiB.
 
+    ``share_passes`` makes what the two passes of a guided step have in common once (`once.py`); it changes no bit.
+
     ``batch`` lets requests of one small shape share forward passes, ``batch_requests`` at most, of ``batch_tokens`` latent
     tokens at most. Who shares a pass changes bits, so it changes the execution fingerprint. Above about 4,000 tokens it
     buys almost nothing on a GPU.
@@ -119,6 +121,7 @@ class Tier(pydantic.BaseModel):
     fold_text: bool = False
     text_kv_mib: int = pydantic.Field(default=256, ge=0)
     text_states_mib: int = pydantic.Field(default=64, ge=0)
+    share_passes: bool = True
     batch: bool = False
     batch_tokens: int = pydantic.Field(default=4000, ge=1)
     batch_requests: int = pydantic.Field(default=8, ge=2, le=64)
@@ -147,6 +150,12 @@ class Tier(pydantic.BaseModel):
         if reasons := "; ".join(conflicts.of(self)):
             raise ValueError(reasons)
         return self
+
+    @property
+    def shares_attention(self) -> bool:
+        """Whether the first block's self-attention is made once for both passes of a step: not where the block is one compiled graph,
+        nor where both passes are one."""
+        return self.share_passes and not self.compile and not self.batch
 
     def settings(self) -> dict[str, str]:
         """What decides how the tier runs, for people: every setting but those that the contract has a field of its own for."""
