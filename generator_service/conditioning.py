@@ -17,7 +17,7 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch import Tensor
 
-from generator_service import offload, text, text_kv
+from generator_service import offload, swap, text, text_kv
 from generator_service.core import Take
 from generator_service.lru import ByteLRU
 from generator_service.text import PromptStates, StatesKey
@@ -44,8 +44,8 @@ class Conditioner:
 
     def encode(self, prompt: str) -> PromptStates:
         """States of ``prompt``. Raises `text.PromptTooLongError`."""
-        key, parts = self._key(prompt), self._parts
-        return self.states.get(key, lambda: text.prompt_states(key, parts.tokenizer, parts.text_encoder))
+        key = self._key(prompt)
+        return self.states.get(key, lambda: self._encoded(key))
 
     def missing(self, take: Take) -> int:
         """How many texts of ``take`` would have to be encoded now. Any thread may ask: it only looks."""
@@ -95,6 +95,18 @@ class Conditioner:
         self.states.clear()
         self.kvs.clear()
         self._padded.cache_clear()
+
+    def _encoded(self, key: StatesKey) -> PromptStates:
+        """A text encoder that swaps is on the device for this text only."""
+        parts = self._parts
+        visit = swap.of(parts.text_encoder)
+        if visit is None:
+            return text.prompt_states(key, parts.tokenizer, parts.text_encoder)
+        try:
+            visit.bring(parts.text_encoder)
+            return text.prompt_states(key, parts.tokenizer, parts.text_encoder)
+        finally:
+            visit.leave()
 
     def _kv(self, expert: WanTransformer3DModel, states: PromptStates) -> TextKV:
         name = "transformer" if expert is self._parts.transformer else "transformer_2"

@@ -21,17 +21,22 @@ SIZES: tuple[Size, ...] = ((832, 480, 81), (1280, 720, 81))
 SIZES_5B: tuple[Size, ...] = ((1280, 704, 121),)
 CARDS = (24, 48, 80, 141)
 VAE: dict[str, str | bool] = {"vae_dtype": "bfloat16"}
+SWAP: dict[str, str | bool] = {"text_encoder": "swap"}
 HOST: dict[str, str | bool] = {"text_encoder": "host"}
 FP8: dict[str, str | bool] = {"quantisation": "fp8"}
 # From what changes least to what needs least: precision of the VAE and of the experts' blocks, where UMT5 is, what is offloaded.
 WAYS: tuple[dict[str, str | bool], ...] = (
     {},
     VAE,
+    VAE | SWAP,
     VAE | HOST,
     FP8,
     FP8 | VAE,
+    FP8 | VAE | SWAP,
     FP8 | VAE | HOST,
+    VAE | SWAP | {"offload": "expert"},
     VAE | HOST | {"offload": "expert"},
+    FP8 | VAE | SWAP | {"offload": "expert"},
     FP8 | VAE | HOST | {"offload": "expert"},
     # No bit changes, and a self-attention more is made in each step.
     FP8 | VAE | HOST | {"offload": "expert", "share_passes": False},
@@ -114,7 +119,7 @@ def of(tier: Tier) -> Geometry:
     vae = _decoder_defaults() | (wan22.VAE_5B if small else wan22.VAE)
     item, vae_item = (4 if dtype == "float32" else 2 for dtype in (tier.dtype, tier.vae_dtype))
     expert, experts = expert_bytes(transformer, item, tier.quantisation), 1 if small else 2
-    text = 0 if tier.text_encoder == "host" else wan22.UMT5_PARAMETERS * item
+    text = wan22.UMT5_PARAMETERS * item
     return Geometry.of(
         transformer,
         vae,
@@ -122,10 +127,11 @@ def of(tier: Tier) -> Geometry:
         window=tier.max_sequence_length,
         item=item,
         vae_item=vae_item,
-        weights=experts * expert + text + vae_item * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
+        weights=experts * expert + (text if tier.text_encoder == "device" else 0) + vae_item * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
         expert=expert,
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,
+        visiting=text if tier.text_encoder == "swap" else 0,
         shares_passes=tier.shares_attention,
         offload=tier.offload,
     )

@@ -46,7 +46,7 @@ class Geometry:
     """``item`` and ``vae_item`` are bytes of a number in the experts and in the VAE; ``window`` is the text's length.
 
     ``weights`` are the bytes of all parts on the device, ``expert`` those of one expert, and ``experts`` how many there
-    are. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none.
+    are. ``visiting`` are bytes of a text encoder that is there only while it works. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none.
     ``shares_passes``: the second pass of a step takes over the first block's self-attention from the first one. Videos of
     a small shape share passes of ``batch_tokens`` latent tokens, ``batch_requests`` at most; 0 where they do not.
     """
@@ -73,6 +73,7 @@ class Geometry:
     weights: int = 0
     expert: int = 0
     experts: int = 2
+    visiting: int = 0
     text_kept: int = 0
     shares_passes: bool = False
     batch_tokens: int = 0

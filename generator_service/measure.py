@@ -33,6 +33,7 @@ def geometry(parts: Components) -> Geometry:
         item=parts.dtype.itemsize,
         vae_item=parts.vae.dtype.itemsize,
         weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
+        visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
         expert=_bytes(parts.transformer),
         experts=len(experts),
@@ -126,8 +127,9 @@ def _video(
 
 
 def _texts(parts: Components) -> list[nn.Module]:
-    """The text encoder where it is on the device."""
-    return [] if parts.tier.text_encoder == "host" and parts.device.type != "cpu" else [parts.text_encoder]
+    """The text encoder where it stays on the device."""
+    away = {"device": False, "host": parts.device.type != "cpu", "swap": True}[parts.tier.text_encoder]
+    return [] if away else [parts.text_encoder]
 
 
 def _bytes(part: nn.Module) -> int:

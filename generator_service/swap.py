@@ -1,4 +1,5 @@
-"""Two experts in the room of one: their weights stay in the host's memory, and the one that is called comes to the device.
+"""Two experts in the room of one: their weights stay in the host's memory, and the one that is called comes to the device. A text
+encoder alone, which comes for each text that is new and goes again.
 
 Weights never change, so nothing is ever copied back: whoever goes is forgotten, and who comes is copied from pinned memory, at the
 speed of the bus. accelerate's hooks, which this stands instead of, copy both ways through pageable memory.
@@ -44,6 +45,12 @@ class Swap:
             tensor.data = torch.empty_like(kept, device=self._device).copy_(kept, non_blocking=True)
         self._here = expert
         self.swaps += 1
+
+    def leave(self) -> None:
+        """Nobody is on the device when this returns."""
+        if self._here is not None:
+            self._forget(self._here)
+        self._here = None
 
     def remove(self) -> None:
         """The experts are in the host's memory, as plain modules."""

@@ -91,7 +91,7 @@ class Tier(pydantic.BaseModel):
     ``quantisation`` keeps the blocks' linear layers in 8 bits instead (`precision.py`). ``attention`` and
     ``cross_attention`` name a kernel, or have one chosen on the device (`attention.py`). ``fuse_qkv`` makes one product of three,
     ``compile`` compiles the blocks (`compiled.py`). ``offload`` begins on that rung of the ladder, and ``text_encoder: host``
-    leaves UMT5 on the CPU.
+    leaves UMT5 on the CPU; ``swap`` keeps it there and brings it to the device for each text that is new.
 
     ``lora`` and ``lora_2`` are merged into the experts of high and low noise with ``lora_scale``: a file, or
     ``owner/name:file`` on the hub (`lora.py`).
@@ -134,7 +134,7 @@ class Tier(pydantic.BaseModel):
     fuse_qkv: bool = False
     compile: bool = False
     offload: Literal["none", "expert", "group"] = "none"
-    text_encoder: Literal["device", "host"] = "device"
+    text_encoder: Literal["device", "host", "swap"] = "device"
     lora: str = ""
     lora_2: str = ""
     lora_scale: float = pydantic.Field(default=1.0, gt=0, le=2)

@@ -47,6 +47,8 @@ def check(tier: Tier, device: torch.device) -> None:
         raise NotHereError("fp8 needs a GPU of compute capability 8.9 or later: use int8")
     if tier.offload != "none" and device.type == "cpu":
         raise NotHereError("offload moves weights to the host's memory, which is where a CPU has them already")
+    if tier.text_encoder == "swap" and device.type == "cpu":
+        raise NotHereError("text_encoder swap brings UMT5 from the host's memory, which is where a CPU has it already")
     if tier.compile and (missing := compiled.available()):
         raise NotHereError(f"compile: {missing}")
 

@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from huggingface_hub import snapshot_download
 from transformers import UMT5EncoderModel
 
-from generator_service import core, heap, lora, text, tuning
+from generator_service import core, heap, lora, swap, text, tuning
 from generator_service.tier import Tier
 from generator_service.tuning import Tuned
 
@@ -77,11 +77,13 @@ def load(tier: Tier, device: torch.device) -> Components:
     tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
     tuned = dataclasses.replace(tuned, facts=facts | tuned.facts)
     weights = fingerprint(folder)
-    on = torch.device("cpu") if tier.text_encoder == "host" else device
+    encoder = _place(UMT5EncoderModel, folder, "text_encoder", dtype, device if tier.text_encoder == "device" else swap.HOST)
+    if tier.text_encoder == "swap":
+        swap.Swap([encoder], device)
     return Components(
         tier=tier,
         tokenizer=text.load_tokenizer(folder / "tokenizer"),
-        text_encoder=_place(UMT5EncoderModel, folder, "text_encoder", dtype, on),
+        text_encoder=encoder,
         transformer=high,
         transformer_2=low,
         vae=_place(AutoencoderKLWan, folder, "vae", DTYPES[tier.vae_dtype], device),
@@ -143,7 +145,8 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
         "cross_attention": (tuned.cross_attention, "native"),
         "fused": (tier.fuse_qkv, False),
         "compiled": (tier.compile, False),
-        "text_encoder": (tier.text_encoder, "device"),
+        # One that visits the device makes the bits of one that lives there.
+        "text_encoder": (tier.text_encoder if tier.text_encoder == "host" else "device", "device"),
         "lora": ([_content(place, tier) for place in (tier.lora, tier.lora_2) if place], []),
         "lora_scale": (tier.lora_scale if tier.lora else 1.0, 1.0),
         "guidance_interval": (list(tier.guidance_interval), [0.0, 1.0]),
