@@ -120,6 +120,7 @@ def of(tier: Tier) -> Geometry:
     item, vae_item = (4 if dtype == "float32" else 2 for dtype in (tier.dtype, tier.vae_dtype))
     expert, experts = expert_bytes(transformer, item, tier.quantisation), 1 if small else 2
     text = wan22.UMT5_PARAMETERS * item
+    stays = text if tier.text_encoder == "device" else 0
     return Geometry.of(
         transformer,
         vae,
@@ -127,7 +128,7 @@ def of(tier: Tier) -> Geometry:
         window=tier.max_sequence_length,
         item=item,
         vae_item=vae_item,
-        weights=experts * expert + (text if tier.text_encoder == "device" else 0) + vae_item * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
+        weights=experts * expert + stays + vae_item * (wan22.VAE_5B_PARAMETERS if small else wan22.VAE_PARAMETERS),
         expert=expert,
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,

@@ -45,10 +45,11 @@ class Conv:
 class Geometry:
     """``item`` and ``vae_item`` are bytes of a number in the experts and in the VAE; ``window`` is the text's length.
 
-    ``weights`` are the bytes of all parts on the device, ``expert`` those of one expert, and ``experts`` how many there
-    are. ``visiting`` are bytes of a text encoder that is there only while it works. ``text_kept`` bounds the bytes of the keys and values of texts that are kept over the steps; 0 keeps none.
-    ``shares_passes``: the second pass of a step takes over the first block's self-attention from the first one. Videos of
-    a small shape share passes of ``batch_tokens`` latent tokens, ``batch_requests`` at most; 0 where they do not.
+    ``weights`` are the bytes of all parts that stay on the device, ``expert`` those of one expert, and ``experts`` how many there
+    are. ``visiting`` are bytes of a text encoder that is there only while it works. ``text_kept`` bounds the bytes of the keys and
+    values of texts that are kept over the steps; 0 keeps none. ``shares_passes``: the second pass of a step takes over the first
+    block's self-attention from the first one. Videos of a small shape share passes of ``batch_tokens`` latent tokens,
+    ``batch_requests`` at most; 0 where they do not.
     """
 
     width: int

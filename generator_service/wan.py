@@ -77,7 +77,9 @@ def load(tier: Tier, device: torch.device) -> Components:
     tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
     tuned = dataclasses.replace(tuned, facts=facts | tuned.facts)
     weights = fingerprint(folder)
-    encoder = _place(UMT5EncoderModel, folder, "text_encoder", dtype, device if tier.text_encoder == "device" else swap.HOST)
+    encoder = _place(
+        UMT5EncoderModel, folder, "text_encoder", dtype, device if tier.text_encoder == "device" else swap.HOST
+    )
     if tier.text_encoder == "swap":
         swap.Swap([encoder], device)
     return Components(

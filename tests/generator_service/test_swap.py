@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,12 +23,12 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def visiting(components: wan.Components) -> Iterator[wan.Components]:
+def visiting(components: wan.Components) -> wan.Components:
     """As `wan.load` makes it for a GPU, with the device in the host's memory too: what comes is a copy all the same."""
     tier = components.tier.model_copy(update={"text_encoder": "swap"})
     parts = dataclasses.replace(components, tier=tier, text_encoder=copy.deepcopy(components.text_encoder))
     swap.Swap([parts.text_encoder], CPU)
-    yield parts
+    return parts
 
 
 def test_the_encoder_comes_for_a_new_text_and_goes_after_it(
