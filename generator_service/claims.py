@@ -29,7 +29,8 @@ class Claim:
 
     ``attempts`` counts the owners that began; ``barren`` how many of them in a row died without ``mark`` growing, which is
     what was durable when the run was claimed: steps of the snapshot, or one more than all when the final latents are stored.
-    A run that only waited in the queue of a process that died has lost no attempt.
+    A run that only waited in the queue of a process that died has lost no attempt. ``trace`` is the ``traceparent`` of the call that
+    opened the run.
     """
 
     run: str
@@ -38,6 +39,7 @@ class Claim:
     attempts: int = 0
     barren: int = 0
     mark: int = 0
+    trace: str = ""
 
     def taken(self, owner: str, mark: int) -> Claim:
         """The claim of the next owner."""
@@ -74,10 +76,10 @@ class Claims:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def open(self, name: str, owner: str, run: str = "") -> Held | None:
+    def open(self, name: str, owner: str, run: str = "", trace: str = "") -> Held | None:
         """The claim on a new run of ``name``, called ``run`` or something new; None when a run of it has not ended. Not synced:
         after a power cut the sweep of `recovery.Recovery` finds a request that has lost its claim."""
-        claim = Claim(run=run or uuid.uuid4().hex, owner=owner)
+        claim = Claim(run=run or uuid.uuid4().hex, owner=owner, trace=trace)
         tag = self._objects.create(_path(name), CLAIM.dump_json(claim), sync=False)
         return None if tag is None else Held(claim=claim, tag=tag)
 

@@ -20,6 +20,7 @@ from generator_service.run import Run
 from generator_service.scheduler import QueueFullError
 from generator_service.stepper import Stepper
 from generator_service.store import Store
+from reelgate.rpc import telemetry
 
 if TYPE_CHECKING:
     from generator_service.runner import Runner
@@ -111,7 +112,7 @@ class Door:
         """See `_accept`. A request that was admitted and gets no run gives its place back, and may have been a breaker's probe."""
         held = None
         try:
-            held = await self._stored(partial(self._accept, proposed=proposed), run.request)
+            held = await self._stored(partial(self._accept, proposed=proposed, trace=telemetry.here()), run.request)
         finally:
             if not isinstance(held, Held):
                 self._stepper.release(run)
@@ -120,11 +121,11 @@ class Door:
     async def _stored(self, ask: Callable[[Arg], Value], about: Arg) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, ask, about)
 
-    def _accept(self, request: Request, proposed: str) -> Held | Report | None:
+    def _accept(self, request: Request, proposed: str, trace: str) -> Held | Report | None:
         """Our claim, once the request is stored; None when somebody has one; the report when the video is there, or when the
         run that was proposed has ended before. The claim comes first, so that nothing that is stored is ever without one, and
         the last look after it: another's run may have ended since the one before, and what it made is not to be deleted."""
-        held = self._claims.open(request.name, self._runner.heart.owner, proposed)
+        held = self._claims.open(request.name, self._runner.heart.owner, proposed, trace)
         if held is not None:
             try:
                 last = self._store.report(request.name)

@@ -203,7 +203,7 @@ class Runner:
 
     def enqueue(self, run: Run) -> None:
         """A run that we claimed, in line for its steps. Raises `QueueFullError` where no place was kept for it."""
-        run.trace = RunTrace.begin(run.request)
+        run.trace = RunTrace.begin(run.request, run.held.claim.trace if run.held is not None else "")
         try:
             self._stepper.add(run)
         except QueueFullError:

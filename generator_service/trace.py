@@ -25,12 +25,13 @@ class RunTrace:
         self._span = telemetry.start(Stage.QUEUED.value, parent=whole)
 
     @classmethod
-    def begin(cls, request: Request) -> RunTrace | None:
-        """Below the call that brought ``request``; of a run that was taken over a trace of its own. None where none is kept."""
+    def begin(cls, request: Request, above: str = "") -> RunTrace | None:
+        """Below ``above``, the traceparent of the call that brought ``request``, perhaps to a process that has died since; else below the
+        current span. None where none is kept."""
         take = request.take
         shape = f"{take.width}x{take.height}x{take.frames}"
         about = {"reelgate.video": request.name, "reelgate.tier": take.tier, "reelgate.shape": shape}
-        whole = telemetry.start("run", {**about, "reelgate.steps": take.steps})
+        whole = telemetry.start("run", {**about, "reelgate.steps": take.steps}, parent=above)
         return None if whole is None else cls(whole)
 
     def step(self, made: Progress, expert: Expert | None, begun: int, nanoseconds: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -19,9 +20,10 @@ from generator_service.app import running as generator
 from generator_service.settings import Settings as GeneratorSettings
 from preprocess_service.app import running as preprocess
 from preprocess_service.settings import Settings as PreprocessSettings
-from reelgate import Client, Settings
+from reelgate import Accepted, Client, Settings
 from reelgate.rpc import telemetry
 from reelgate.rpc.errors import InvalidFieldError
+from reelgate.values import State
 
 GATE, MAKER = "reelgate.preprocess.v1.PreprocessService", "reelgate.generator.v1.GeneratorService"
 SMALL = Settings(width=32, height=32, frames=5, steps=9)
@@ -98,6 +100,27 @@ async def test_one_trace_leads_from_the_client_to_a_step(
     assert (
         "Context" not in caplog.text
     )  # OpenTelemetry only logs where a span was left in another task than it was entered in
+
+
+async def test_a_run_that_is_taken_up_again_is_in_the_trace_of_who_began_it(
+    tmp_path: Path, spans: InMemorySpanExporter
+) -> None:
+    async with line(tmp_path / "store") as client:
+        events = client.generate("a red ball rolls to the left", settings=dataclasses.replace(SMALL, steps=100))
+        seen = [await anext(events) for _ in range(4)]
+        name = next(event.name for event in seen if isinstance(event, Accepted))
+    left = named(spans, "run")
+    assert left.attributes["reelgate.outcome"] == "left"
+    spans.clear()
+    async with line(tmp_path / "store") as client, asyncio.timeout(30):
+        while (await client.get(name)).state is not State.DONE:
+            await asyncio.sleep(0.05)
+    done = named(spans, "run")
+    assert done.attributes["reelgate.outcome"] == "done"
+    assert left.parent is not None
+    assert done.parent is not None
+    assert done.parent.span_id == left.parent.span_id
+    assert done.context.trace_id == left.context.trace_id
 
 
 async def test_a_refused_call_is_an_error_in_its_spans_and_begins_no_run(

@@ -86,16 +86,31 @@ def exporting(service: str, traces: Traces) -> Iterator[None]:
         provider.shutdown()
 
 
+def here() -> str:
+    """The ``traceparent`` of the current span, for who goes on after this process; empty where there is none."""
+    if _state is None:
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    headers: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(headers)
+    return headers.get("traceparent", "")
+
+
 def start(
-    name: str, attributes: Attributes | None = None, *, parent: Span | None = None, at: int | None = None
+    name: str, attributes: Attributes | None = None, *, parent: Span | str | None = None, at: int | None = None
 ) -> Span | None:
-    """A span that somebody ends, of another thread perhaps: child of ``parent``, else of the current one, else a new trace. ``at``: Unix
-    time in nanoseconds. None while there are no traces, and where this one is not kept."""
+    """A span that somebody ends, of another thread perhaps: child of ``parent`` (one of ours, or what `here` said in another process),
+    else of the current one, else a new trace. ``at``: Unix time in nanoseconds. None while there are no traces, and where this one is
+    not kept."""
     if _state is None:
         return None
     from opentelemetry.trace import set_span_in_context
 
-    context = None if parent is None else set_span_in_context(parent)
+    if isinstance(parent, str):
+        context = _extracted({"traceparent": parent}) if parent else None
+    else:
+        context = None if parent is None else set_span_in_context(parent)
     span = _state.tracer.start_span(name, context, attributes=attributes, start_time=at)
     return span if span.is_recording() else None
 
