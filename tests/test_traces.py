@@ -20,10 +20,9 @@ from generator_service.app import running as generator
 from generator_service.settings import Settings as GeneratorSettings
 from preprocess_service.app import running as preprocess
 from preprocess_service.settings import Settings as PreprocessSettings
-from reelgate import Accepted, Client, Settings
+from reelgate import Client, Settings
 from reelgate.rpc import telemetry
 from reelgate.rpc.errors import InvalidFieldError
-from reelgate.values import State
 
 GATE, MAKER = "reelgate.preprocess.v1.PreprocessService", "reelgate.generator.v1.GeneratorService"
 SMALL = Settings(width=32, height=32, frames=5, steps=9)
@@ -105,16 +104,16 @@ async def test_one_trace_leads_from_the_client_to_a_step(
 async def test_a_run_that_is_taken_up_again_is_in_the_trace_of_who_began_it(
     tmp_path: Path, spans: InMemorySpanExporter
 ) -> None:
+    asked = {"prompt": "a red ball rolls to the left", "settings": dataclasses.replace(SMALL, steps=100)}
     async with line(tmp_path / "store") as client:
-        events = client.generate("a red ball rolls to the left", settings=dataclasses.replace(SMALL, steps=100))
-        seen = [await anext(events) for _ in range(4)]
-        name = next(event.name for event in seen if isinstance(event, Accepted))
+        events = client.generate(**asked)
+        for _ in range(4):
+            await anext(events)
     left = named(spans, "run")
     assert left.attributes["reelgate.outcome"] == "left"
     spans.clear()
-    async with line(tmp_path / "store") as client, asyncio.timeout(30):
-        while (await client.get(name)).state is not State.DONE:
-            await asyncio.sleep(0.05)
+    async with line(tmp_path / "store") as client:
+        assert [event async for event in client.generate(**asked)]  # a call of another trace, which joins it
     done = named(spans, "run")
     assert done.attributes["reelgate.outcome"] == "done"
     assert left.parent is not None
