@@ -318,11 +318,8 @@ class Engine:
         self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, state: Denoising, prompt: PromptStates
     ) -> Tensor:
         self.passes[1] += 1
-        with self._text.lent(expert, prompt) as states, self._going_on(expert, state, prompt):
-            velocity: Tensor = expert(
-                hidden_states=noisy, timestep=t.expand(1), encoder_hidden_states=states, return_dict=False
-            )[0]
-        return velocity
+        with self._going_on(expert, state, prompt):
+            return self._text.velocity(expert, noisy, t, prompt)
 
     def _going_on(
         self, expert: WanTransformer3DModel, state: Denoising, prompt: PromptStates
