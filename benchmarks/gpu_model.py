@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from torch import nn
 from transformers import UMT5Config, UMT5EncoderModel
 
-from generator_service import attention, compiled, precision, text, tuning, wan
+from generator_service import attention, compiled, latents, precision, text, tuning, wan
 from generator_service import tier as tiers
 from generator_service.core import Take
 from generator_service.engine import Denoising, Engine
@@ -188,7 +188,7 @@ def state_of(engine: Engine, model: Model, take: Take, *, tokens: int = 64, nega
     scheduler.set_begin_index(0)
     return Denoising(
         take=take,
-        latents=engine._noise(take),
+        latents=latents.noise(engine.parts, take),
         prompt=prompt_of(model, tokens, "prompt"),
         negative=prompt_of(model, negative, "negative") if take.guidance > 1 else None,
         scheduler=scheduler,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from generator_service.governor import Governor
 from generator_service.health import LIVENESS, tell_health
+from generator_service.loader import Loader
 from generator_service.runner import Runner
 from generator_service.servicer import GeneratorServicer
 from generator_service.settings import Settings
 from generator_service.store import Store
-from generator_service.tier import Tier
+from generator_service.watchdog import DeviceLostError
 from generator_service.worker import Pace
 from reelgate.generator.v1.generator_pb2_grpc import add_GeneratorServiceServicer_to_server
 from reelgate.rpc import telemetry
@@ -35,10 +36,12 @@ Load = Callable[[], "Mapping[str, Engine]"]
 
 @dataclass(kw_only=True)
 class App:
-    """A running service. ``ready`` ends when the models are loaded and a canary ran, or raises why they are not."""
+    """A running service. ``ready`` ends when the models are loaded and a canary ran, or raises why they are not. ``broken`` is set
+    once nothing can be stepped in this process any more."""
 
     server: Server
     ready: asyncio.Task[None]
+    broken: asyncio.Event
     metrics_port: int = 0
     """Where ``/metrics`` is served; 0: nowhere."""
 
@@ -47,18 +50,25 @@ class App:
 async def running(settings: Settings, load: Load | None = None) -> AsyncIterator[App]:
     """The service for as long as the block lasts; running work stops between two steps when it ends.
 
-    ``load`` stands instead of `load_engines` where the engines are there already. Raises ``ValueError`` for bad settings.
+    ``load`` stands instead of a `Loader` where the engines are there already. Raises ``ValueError`` for bad settings.
     """
     tiers = settings.tiers()
+    loop, broken = asyncio.get_running_loop(), asyncio.Event()
+
+    def lost() -> None:
+        loop.call_soon_threadsafe(broken.set)
+
+    loader = Loader(settings, tiers, lost)
     store = await asyncio.to_thread(Store, settings.store, settings.store_options)
     governor = Governor(settings.limits(tiers.values()), memory_bytes=settings.memory_bytes, measure=load is None)
     runner = Runner(
         store,
-        load or partial(load_engines, settings, tiers),
+        load or loader,
         queue=settings.queue,
         governor=governor,
         lease_seconds=settings.lease_seconds,
         pace=Pace(steps=settings.snapshot_steps, seconds=settings.snapshot_seconds),
+        died=broken.set,
     )
     # What is not built yet is abstract in the stubs; at run time the base answers UNIMPLEMENTED.
     servicer = GeneratorServicer(runner, store, settings.default_tier)  # type: ignore[abstract]
@@ -79,38 +89,14 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
     watching = asyncio.create_task(watch())
     try:
         with exposed(settings.metrics_address, runner.metrics.registry) as port:
-            yield App(server=server, ready=ready, metrics_port=port)
+            yield App(server=server, ready=ready, broken=broken, metrics_port=port)
     finally:
         ready.cancel()
         watching.cancel()
         # Streams in flight end when their runs stop, so both go on at once.
         await asyncio.gather(server.stop(), runner.stop())
         await asyncio.gather(ready, watching, return_exceptions=True)
-
-
-def load_engines(settings: Settings, tiers: Mapping[str, Tier]) -> dict[str, Engine]:
-    """The engines of ``tiers``, each after a canary: one denoise step and a decode of the smallest video.
-
-    Runs in the stepping thread: torch keeps its number of threads by thread, and its import takes seconds.
-    """
-    import torch
-
-    from generator_service import offload, wan
-    from generator_service.engine import Engine
-
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    engines: dict[str, Engine] = {}
-    for tier in tiers.values():
-        parts = wan.load(tier, torch.device(name))
-        offload.apply(parts, offload.OFFLOADS[tier.offload])
-        engines[tier.tier] = Engine(parts)
-        engines[tier.tier].canary()
-        log.info("tier loaded", extra={"tier": tier.tier, "device": name})
-    return engines
+        await asyncio.to_thread(loader.close)
 
 
 async def main(settings: Settings) -> None:
@@ -124,12 +110,16 @@ async def serve(settings: Settings) -> None:
     stop = stop_event()
     async with running(settings) as app:
         say("listening", address=f"{settings.address.rpartition(':')[0]}:{app.server.port}")
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait((stopped, app.ready), return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done():
+        stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(app.broken.wait())
+        await asyncio.wait((stopped, app.ready, broken), return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done() and not broken.done():
             await app.ready  # raises what kept the models from loading
             say("ready")
-        await stopped
+            await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            raise DeviceLostError(
+                "the device, or a process that shares its steps, is lost: a new process goes on from the snapshots"
+            )
 
 
 def say(event: str, **fields: str) -> None:

@@ -17,6 +17,7 @@ def of(tier: Tier) -> Iterator[str]:
     yield from _text(tier)
     yield from _kernels(tier)
     yield from _steps(tier)
+    yield from _parallel(tier)
 
 
 def _shape(tier: Tier) -> Iterator[str]:
@@ -73,3 +74,24 @@ def _steps(tier: Tier) -> Iterator[str]:
             yield f"step_cache mag has a ratio for each of the tier's {tier.steps.default} steps, not {found}"
     if tier.offload == "group":
         yield "step_cache and offload group both hook the blocks"
+
+
+def _parallel(tier: Tier) -> Iterator[str]:
+    if tier.parallel is None:
+        return
+    if tier.offload != "none" or tier.step_cache is not None:
+        yield "parallel hooks the blocks, and so do offload and step_cache"
+    if tier.compile:
+        yield "compile makes one graph of a block, and the exchange between processes breaks it"
+    if tier.batch:
+        yield "parallel makes one video's step over several devices, and batch several videos' on one"
+    if tier.attention not in ("native", "cudnn"):
+        yield f"attention {tier.attention} cannot be shared by processes: name native or cudnn"
+    if tier.parallel.method != "guidance":
+        return
+    if tier.guidance == 1:
+        yield "parallel guidance makes two passes at once, and without guidance there is one"
+    if tier.guidance_every > 1 or tier.guidance_interval != (0.0, 1.0):
+        yield "parallel guidance makes both passes of a step at once, and thinned out guidance leaves one out"
+    if tier.parallel.processes % 2:
+        yield f"parallel guidance needs two halves, and {tier.parallel.processes} processes have none"

@@ -15,25 +15,28 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
-from safetensors.torch import load, save
 from torch import Tensor
 
-from generator_service import compiled, guidance
+from generator_service import guidance, latents
 from generator_service.batch import Row, velocities
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.decoding import Decoding, Pictures, begin, pictures
 from generator_service.guidance import Direction
+from generator_service.latents import pack, unpack
 from generator_service.once import modules, once
 from generator_service.snapshot import Frozen
 from generator_service.step_cache import Ticket
 from generator_service.text import PromptStates
 from generator_service.tier import Tier
 from generator_service.wan import Components
+
+if TYPE_CHECKING:
+    from generator_service.group import Group
 
 __all__ = ["Decoding", "Denoising", "Engine", "NotFiniteError", "Pictures", "pack", "unpack"]
 
@@ -69,6 +72,8 @@ class Engine:
 
     def __init__(self, components: Components) -> None:
         self._parts = components
+        self.group: Group | None = None
+        """The processes that make the passes of a tier with `Tier.parallel`, set once they are there."""
         self._text = Conditioner(components)
         self._shared = [modules(expert, components.tier) for expert in self.experts]
         self.passes: Counter[int] = Counter()
@@ -107,7 +112,7 @@ class Engine:
     def prepare(self, take: Take) -> Denoising:
         """Encodes the text and draws the noise. Guidance of 1 or less on the high-noise expert turns it off in both, as
         ``WanPipeline`` does. Raises `text.PromptTooLongError`."""
-        return self._ready(take, self._noise(take))
+        return self._ready(take, latents.noise(self._parts, take))
 
     def freeze(self, state: Denoising) -> Frozen:
         """A copy, on the device, of what ``state`` needs to go on: cheap, and nothing that is done to ``state`` later
@@ -159,15 +164,23 @@ class Engine:
         number = int(expert is not self._parts.transformer)
         noisy = state.latents.to(self._parts.dtype)
         if state.negative is None or not self._guides(t):
-            return self._velocity(expert, noisy, t, state, state.prompt).float()
+            return self._passes(state, number, noisy, t, [state.prompt])[0].float()
         if not guidance.fresh(tier, state.index, state.direction, number) and state.direction is not None:
-            return guidance.along(self._velocity(expert, noisy, t, state, state.prompt), state.direction, scale)
-        with once(self._shared[number]):
-            velocity = self._velocity(expert, noisy, t, state, state.prompt)
-            away = self._velocity(expert, noisy, t, state, state.negative)
+            return guidance.along(self._passes(state, number, noisy, t, [state.prompt])[0], state.direction, scale)
+        velocity, away = self._passes(state, number, noisy, t, [state.prompt, state.negative])
         if tier.guidance_every > 1:
             state.direction = Direction(expert=number, towards=velocity.float() - away.float())
         return guidance.combine(away, velocity, scale)
+
+    def _passes(
+        self, state: Denoising, number: int, noisy: Tensor, t: Tensor, texts: Sequence[PromptStates]
+    ) -> list[Tensor]:
+        """What expert ``number`` makes of ``noisy`` for each of ``texts``."""
+        self.passes[1] += len(texts)
+        if self.group is not None:
+            return self.group.passes(self._parts, self._text, number, noisy, t, texts)
+        with once(self._shared[number] if len(texts) > 1 else ()):
+            return [self._velocity(self.experts[number], noisy, t, state, text) for text in texts]
 
     def _guides(self, t: Tensor) -> bool:
         return guidance.here(self.tier, t, self._parts.scheduler.config["num_train_timesteps"])
@@ -206,7 +219,7 @@ class Engine:
             for negative, text in ((False, state.prompt), (True, state.negative)):
                 if text is not None and (not negative or self._guides(t)):
                     rows.setdefault(expert, []).append((i, negative, Row(noisy=noisy, t=t, text=text)))
-        most = max(1, self.tier.batch_tokens // self._latent_tokens(states[0].latents))
+        most = max(1, self.tier.batch_tokens // latents.tokens(self._parts, states[0].latents.shape[1:]))
         found: dict[tuple[int, bool], Tensor] = {}
         for expert, of_expert in rows.items():
             made = velocities(expert, [row for *_, row in of_expert], self._text, most=most, passes=self.passes)
@@ -215,10 +228,6 @@ class Engine:
             guidance.combine(found[i, True], found[i, False], scale) if (i, True) in found else found[i, False].float()
             for i, scale in enumerate(scales)
         ]
-
-    def _latent_tokens(self, latents: Tensor) -> int:
-        patch = self._parts.transformer.config["patch_size"]
-        return int(np.prod([size // edge for size, edge in zip(latents.shape[2:], patch, strict=True)]))
 
     def _moved(self, state: Denoising, velocity: Tensor) -> Exception | None:
         try:
@@ -244,42 +253,6 @@ class Engine:
     def decode(self, state: Decoding) -> Pictures:
         """The pictures of the next latent frame: see `decoding.pictures`."""
         return pictures(self._parts.vae, state)
-
-    def canary(self) -> None:
-        """One denoise step and a decode of the smallest video: proves that the components fit each other, and warms them. A tier that
-        compiles does so here, for its default video, so that the first request does not wait for it.
-
-        Raises what broke, `compiled.GraphsError` among it.
-        """
-        tier = self.tier
-        before = compiled.graphs()
-        # Folded texts have as many rows as tokens: the second one has torch make the graph for any number of them.
-        prompts = ("a", "a b c d e f") if tier.compile and tier.fold_text else ("a",)
-        for prompt in prompts:
-            state = self.prepare(self._smallest(prompt))
-            self.step(state)
-        if tier.compile:
-            compiled.check(compiled.graphs() - before, len(prompts))
-        self.decode(self.begin_decode(state.latents))
-        self._text.clear()
-
-    def _smallest(self, prompt: str) -> Take:
-        """For the canary. A compiled block is compiled for a shape: that of the tier's default video."""
-        tier = self.tier
-        return Take(
-            tenant="",
-            prompt=prompt,
-            negative_prompt="",
-            width=tier.width.default if tier.compile else 2 * tier.multiple,
-            height=tier.height.default if tier.compile else 2 * tier.multiple,
-            frames=tier.frames.default if tier.compile else 1,
-            steps=1,
-            guidance=tier.guidance,
-            guidance_2=tier.guidance_2,
-            seed=0,
-            tier=tier.tier,
-            execution="",
-        )
 
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts
@@ -311,13 +284,15 @@ class Engine:
     @property
     def experts(self) -> list[WanTransformer3DModel]:
         """That of high noise levels first."""
-        parts = self._parts
-        return [parts.transformer] if parts.transformer_2 is None else [parts.transformer, parts.transformer_2]
+        return self._parts.experts
+
+    def latent_tokens(self, width: int, height: int, frames: int) -> int:
+        """See `latents.tokens`."""
+        return latents.tokens(self._parts, latents.shape(self._parts, width, height, frames))
 
     def _velocity(
         self, expert: WanTransformer3DModel, noisy: Tensor, t: Tensor, state: Denoising, prompt: PromptStates
     ) -> Tensor:
-        self.passes[1] += 1
         with self._going_on(expert, state, prompt):
             return self._text.velocity(expert, noisy, t, prompt)
 
@@ -329,29 +304,3 @@ class Engine:
             return nullcontext()
         ticket = state.ticket or Ticket(self.experts)
         return ticket.held(expert, "prompt" if prompt is state.prompt else "negative")
-
-    def _noise(self, take: Take) -> Tensor:
-        """Noise of the request's own shape, drawn on the CPU: the same on every device, and never a slice of a longer
-        draw.
-        """
-        vae = self._parts.vae.config
-        space = vae["scale_factor_spatial"]
-        shape = (
-            1,
-            self._parts.transformer.config["in_channels"],
-            (take.frames - 1) // vae["scale_factor_temporal"] + 1,
-            take.height // space,
-            take.width // space,
-        )
-        generator = torch.Generator("cpu").manual_seed(take.seed)
-        return torch.randn(shape, generator=generator, dtype=torch.float32).to(self._parts.device)
-
-
-def pack(latents: Tensor) -> bytes:
-    """Latents as a safetensors file."""
-    return save({"latents": latents.cpu().contiguous()})
-
-
-def unpack(data: bytes) -> Tensor:
-    """What `pack` wrote."""
-    return load(data)["latents"]

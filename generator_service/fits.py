@@ -132,6 +132,7 @@ def of(tier: Tier) -> Geometry:
         expert=expert,
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,
+        shares=tier.parallel.shares if tier.parallel else 1,
         visiting=text if tier.text_encoder == "swap" else 0,
         shares_passes=tier.shares_attention,
         offload=tier.offload,

@@ -33,6 +33,7 @@ def geometry(parts: Components) -> Geometry:
         item=parts.dtype.itemsize,
         vae_item=parts.vae.dtype.itemsize,
         weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
+        shares=parts.tier.parallel.shares if parts.tier.parallel else 1,
         visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
         expert=_bytes(parts.transformer),
@@ -75,6 +76,8 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
         return  # each of these sizes would be compiled first, and then used for nothing else
     for width, height, frames in SIZES:
         if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
+            continue
+        if limits.parallel and engine.latent_tokens(width, height, frames) % limits.parallel.shares:
             continue
         for turn in range(ROUNDS):
             # Another text each time: what is kept of a text must not pass for its encoding.

@@ -74,7 +74,7 @@ class Need:
 
 def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     """``cached`` are bytes that caches of text may hold beside all requests."""
-    tokens, item = geometry.tokens(shape), geometry.item
+    tokens, item = -(-geometry.tokens(shape) // geometry.shares), geometry.item
     latents = 4 * geometry.channels * shape.frames * shape.height * shape.width
     states = shape.passes * geometry.window * geometry.text_width * item
     # Keys and values of both texts in every layer of every expert, as many as may be kept.

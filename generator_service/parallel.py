@@ -1,65 +1,75 @@
-"""One video over several processes, each with a device: diffusers' context parallelism (Ulysses; Jacobs et al. 2023).
+"""What a tier's experts need so that several processes make one pass: diffusers' context parallelism (Ulysses; Jacobs et al. 2023).
 
-Every process holds the whole model and a share of the latent tokens; in self-attention they change shares of tokens for shares of
-heads and back. All processes make the same steps of the same takes and have the same latents after each.
+Every process holds the whole of the experts and a share of the latent tokens; in self-attention they change shares of tokens for shares
+of heads and back, and all have the whole result after it.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from diffusers import ContextParallelConfig, ParallelConfig, WanTransformer3DModel
-from diffusers.hooks.context_parallel import apply_context_parallel
+from diffusers.hooks.context_parallel import apply_context_parallel, remove_context_parallel
 from torch import distributed
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 
-from generator_service.tier import Tier
-from generator_service.wan import Components
+from generator_service.tier import Parallel
 
 
 class NotDivisibleError(ValueError):
     """Heads or tokens do not fall into equal shares."""
 
 
-def share(parts: Components, degree: int) -> int:
-    """From now on every pass of the experts of ``parts`` is shared by the ``degree`` processes of the default group, which is there; how
-    many layers know it.
+def share(experts: Sequence[WanTransformer3DModel], device: torch.device, how: Parallel) -> int:
+    """From now on every pass of ``experts`` is shared as ``how`` says by the processes of the default group, which is there, and in each
+    of which this is called; how many layers know it, none where each process makes whole passes.
 
-    Raises ``ValueError`` for a tier that cannot be shared, `NotDivisibleError` where the heads cannot.
+    Raises `NotDivisibleError` where the heads cannot be shared.
     """
-    if reason := conflict(parts.tier):
-        raise ValueError(reason)
-    heads = parts.transformer.config["num_attention_heads"]
-    if heads % degree:
-        raise NotDivisibleError(f"{heads} heads cannot be shared by {degree}")
-    own = ContextParallelConfig(ulysses_degree=degree)
+    check_heads(experts[0], how)
+    # diffusers calls torch by an older name, in every pass.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\.hooks\.context_parallel")
+    # Row by row a branch; a mesh is made by all processes together, though each is in one row only.
+    ranks = torch.arange(how.processes).view(how.branches, 1, how.shares)
+    mesh = DeviceMesh(device.type, ranks, mesh_dim_names=("branch", "ring", "ulysses"))
+    if how.shares == 1:
+        return 0
+    own = ContextParallelConfig(ulysses_degree=how.shares)
     config = ParallelConfig(context_parallel_config=own)
-    mesh = init_device_mesh(parts.device.type, own.mesh_shape, mesh_dim_names=own.mesh_dim_names)
     # diffusers' `enable_parallelism` asks for the number of accelerators and divides by it, which a CPU has none of.
-    config.setup(distributed.get_rank(), distributed.get_world_size(), parts.device, mesh=mesh)
-    experts = [parts.transformer] if parts.transformer_2 is None else [parts.transformer, parts.transformer_2]
+    config.setup(distributed.get_rank(), distributed.get_world_size(), device, mesh=mesh["ring", "ulysses"])
     return sum(_share(expert, own, config) for expert in experts)
 
 
-def conflict(tier: Tier) -> str:
-    """Why ``tier`` cannot be shared; "" where it can."""
-    if tier.offload != "none" or tier.step_cache is not None:
-        return "offload and step_cache hook the blocks, and so does sharing them"
-    if tier.compile:
-        return "compile makes one graph of a block, and the exchange between processes breaks it"
-    if tier.attention not in ("native", "cudnn"):
-        return f"attention {tier.attention} cannot be shared: name native or cudnn"
-    return ""
+def unshare(experts: Sequence[WanTransformer3DModel]) -> None:
+    """Takes back what `share` did: every process makes whole passes again."""
+    for expert in experts:
+        if expert._parallel_config is None:
+            continue
+        expert._parallel_config = None
+        for block in expert.blocks:
+            block.attn1.processor._parallel_config = None
+        remove_context_parallel(expert, _plan(expert))
 
 
-def check(tokens: int, degree: int) -> None:
-    """Raises `NotDivisibleError` for a video of ``tokens`` latent tokens that ``degree`` processes cannot share."""
-    if tokens % degree:
-        raise NotDivisibleError(f"{tokens} latent tokens cannot be shared by {degree}")
+def check_heads(expert: WanTransformer3DModel, how: Parallel) -> None:
+    """Raises `NotDivisibleError`."""
+    heads = expert.config["num_attention_heads"]
+    if heads % how.shares:
+        raise NotDivisibleError(f"{heads} heads cannot be shared by {how.shares}")
 
 
-def device(rank: int) -> torch.device:
-    """Of the process ``rank`` on its machine."""
-    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+def branch_of(rank: int, how: Parallel) -> int:
+    """Which of a step's passes the process ``rank`` makes where they are made at the same time."""
+    return rank // how.shares
+
+
+def device_of(rank: int, leader: torch.device) -> torch.device:
+    """Of the process ``rank`` on the machine of a leader on ``leader``: GPUs are taken in their order from its own."""
+    return leader if leader.type == "cpu" else torch.device("cuda", (leader.index or 0) + rank)
 
 
 def _share(expert: WanTransformer3DModel, own: ContextParallelConfig, config: ParallelConfig) -> int:
@@ -67,5 +77,10 @@ def _share(expert: WanTransformer3DModel, own: ContextParallelConfig, config: Pa
     # Cross-attention is each one's own: the text is there whole, and a query attends for itself.
     for block in expert.blocks:
         block.attn1.processor._parallel_config = config
-    apply_context_parallel(expert, own, expert._cp_plan)
+    apply_context_parallel(expert, own, _plan(expert))
     return len(expert.blocks)
+
+
+def _plan(expert: WanTransformer3DModel) -> dict[str, Any]:
+    """Without what only a noise level for each token needs, which diffusers has under ""."""
+    return {name: plan for name, plan in expert._cp_plan.items() if name}

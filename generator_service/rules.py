@@ -58,6 +58,7 @@ class Model(Protocol):
     @property
     def tokenizer_fingerprint(self) -> str: ...
     def tokens(self, prompt: str) -> int: ...
+    def latent_tokens(self, width: int, height: int, frames: int) -> int: ...
 
 
 def resolve(wanted: Wanted, models: Mapping[str, Model], default_tier: str) -> Request:
@@ -78,6 +79,7 @@ def resolve(wanted: Wanted, models: Mapping[str, Model], default_tier: str) -> R
     request = _filled(wanted, model)
     _check_multiple(request.take, tier)
     _check_limits(request.take, tier)
+    _check_shares(request.take, model)
     _check_window(model, "prompt", request.take.prompt)
     _check_window(model, "negative_prompt", request.take.negative_prompt)
     return request
@@ -167,6 +169,19 @@ def _check_limits(take: Take, tier: Tier) -> None:
             violation = Violation(subject=f"settings.{field}", description=f"is {value}, at most {bound.max}")
             facts = {"field": f"settings.{field}", "value": str(value), "limit": str(bound.max)}
             raise RequestTooLargeError(message, metadata=facts, violations=[violation])
+
+
+def _check_shares(take: Take, model: Model) -> None:
+    """Processes that share a pass have equal shares of its tokens; the next longer video that has is named."""
+    shares = model.tier.parallel.shares if model.tier.parallel else 1
+    tokens = model.latent_tokens(take.width, take.height, take.frames)
+    if tokens % shares == 0:
+        return
+    longer = (take.frames + 4 * more for more in range(1, shares))
+    fitting = next((f for f in longer if model.latent_tokens(take.width, take.height, f) % shares == 0), None)
+    rule = f"is {take.frames}: {tokens} latent tokens are no equal shares for the {shares} devices of the tier {model.tier.tier}"
+    hint = f"; {fitting} frames are" if fitting is not None else "; choose another width or height"
+    raise InvalidFieldError.of("settings.frames", rule + hint)
 
 
 def _check_window(model: Model, field: str, text: str) -> None:

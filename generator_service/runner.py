@@ -43,7 +43,7 @@ FLUSH_S = 10.0
 
 class Runner:
     """Belongs to the event loop in which it is made. ``load`` is called once, in the stepping thread, and may take
-    minutes. ``governor`` says who may run, and how.
+    minutes. ``governor`` says who may run, and how. ``died`` is called in the loop when the stepping thread is gone.
 
     ``runs`` are those under way that this process makes or watches, by name; whoever adds one holds its name (``names``).
     """
@@ -59,9 +59,10 @@ class Runner:
         lease_seconds: float = 15.0,
         pace: Pace | None = None,
         clock: Clock = time.monotonic,
+        died: Callable[[], None] = lambda: None,
     ) -> None:
         self.governor, self.metrics = governor or Governor(), metrics or Metrics()
-        self._store, self._load, self._pace = store, load, pace or Pace()
+        self._store, self._load, self._pace, self._dead = store, load, pace or Pace(), died
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[Mapping[str, Engine]] = self._loop.create_future()
         self.names = NameLocks()
@@ -226,6 +227,7 @@ class Runner:
         for run in list(self.runs.values()):
             if run.held is not None:
                 self._end(run, None)
+        self._dead()
 
     def _end(self, run: Run, report: Report | None) -> None:
         if self.runs.get(run.name) is not run:

@@ -22,6 +22,7 @@ from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
 from generator_service.scheduler import QueueFullError, Scheduler
+from generator_service.watchdog import device_lost
 from generator_service.worker import Work, Worker, now_ms
 
 if TYPE_CHECKING:
@@ -188,6 +189,9 @@ class Stepper:
             self._fault(run, error)
 
     def _fault(self, run: Run, error: BaseException) -> None:
+        """Raises ``error`` again where nobody can step any more: what is stored of the run goes on in the next process."""
+        if device_lost(error):
+            raise error
         rung = self._governor.lower(run, error)
         if rung is None:
             self._leave(run)
@@ -248,6 +252,8 @@ class Stepper:
     def _part(self, runs: Sequence[Run], error: BaseException) -> None:
         """A shared step failed, and who is at fault is not known: from now on each of ``runs`` steps by itself, where whatever
         it is happens to that one alone, or to none. The time that was lost is nobody's."""
+        if device_lost(error):
+            raise error
         log.warning("a step of %d runs failed, each goes on alone", len(runs), exc_info=error)
         # The frames of the traceback hold the tensors of the step that failed.
         traceback.clear_frames(error.__traceback__)

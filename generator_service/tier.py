@@ -64,6 +64,29 @@ class StepCache(pydantic.BaseModel):
     ratios_2: tuple[float, ...] = ()
 
 
+class Parallel(pydantic.BaseModel):
+    """One video over several processes, each with a device of its own and the whole of the experts. See `group.py`.
+
+    ``ulysses`` shares the latent tokens of every pass; ``guidance`` makes the conditional pass in one half of the processes and the
+    unconditional one in the other, which share tokens among themselves where there are more than two.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    processes: int = pydantic.Field(ge=2, le=64)
+    method: Literal["ulysses", "guidance"] = "ulysses"
+
+    @property
+    def branches(self) -> int:
+        """Passes that are made at the same time."""
+        return 2 if self.method == "guidance" else 1
+
+    @property
+    def shares(self) -> int:
+        """Processes that share the tokens of one pass."""
+        return self.processes // self.branches
+
+
 class Tier(pydantic.BaseModel):
     """``model`` is a folder in ``save_pretrained`` layout or a Hugging Face id; "" means that the tier is off.
 
@@ -97,7 +120,8 @@ class Tier(pydantic.BaseModel):
     ``owner/name:file`` on the hub (`lora.py`).
 
     Guidance is given only where the noise level is in ``guidance_interval``, and its direction is made anew every
-    ``guidance_every`` steps (`guidance.py`). ``step_cache`` skips work of steps; a run of such a tier takes no snapshots.
+    ``guidance_every`` steps (`guidance.py`). ``step_cache`` skips work of steps; a run of such a tier takes no
+    snapshots. ``parallel`` makes each step over several devices.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -141,6 +165,7 @@ class Tier(pydantic.BaseModel):
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     guidance_every: int = pydantic.Field(default=1, ge=1, le=16)
     step_cache: StepCache | None = None
+    parallel: Parallel | None = None
     draws: str = ""
     subjects: tuple[str, ...] = ()
     words: tuple[str, ...] = ()

@@ -31,30 +31,38 @@ Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Components:
-    """One tier, loaded. ``transformer`` is the high-noise expert; ``transformer_2`` takes over below
-    ``boundary_ratio``.
-
-    ``scheduler`` is a template: every request steps a scheduler of its own. ``boundary_ratio`` is None for one-expert
-    models.
+class Experts:
+    """What makes the passes of one tier, loaded. ``transformer`` is the high-noise expert; ``transformer_2`` takes over below
+    ``boundary_ratio``, which is None for one-expert models.
     """
 
     tier: Tier
-    tokenizer: text.TextTokenizer
-    text_encoder: UMT5EncoderModel
     transformer: WanTransformer3DModel
     transformer_2: WanTransformer3DModel | None
-    vae: AutoencoderKLWan
-    scheduler: UniPCMultistepScheduler
     boundary_ratio: float | None
     device: torch.device
     dtype: torch.dtype
+    tuned: Tuned = dataclasses.field(default_factory=Tuned)
+
+    @property
+    def experts(self) -> list[WanTransformer3DModel]:
+        """That of high noise levels first."""
+        return [self.transformer] if self.transformer_2 is None else [self.transformer, self.transformer_2]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Components(Experts):
+    """One tier, loaded whole. ``scheduler`` is a template: every request steps a scheduler of its own."""
+
+    tokenizer: text.TextTokenizer
+    text_encoder: UMT5EncoderModel
+    vae: AutoencoderKLWan
+    scheduler: UniPCMultistepScheduler
     weights: str
     tokenizer_fingerprint: str
     encoder_fingerprint: str
     execution: str
     versions: dict[str, str]
-    tuned: Tuned = dataclasses.field(default_factory=Tuned)
 
 
 def load(tier: Tier, device: torch.device) -> Components:
@@ -66,40 +74,51 @@ def load(tier: Tier, device: torch.device) -> Components:
     heap.keep()
     tuning.check(tier, device)
     folder = resolve(tier.model, tier.revision)
-    index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    dtype = DTYPES[tier.dtype]
-    boundary = index.get("boundary_ratio") if tier.boundary_ratio is None else tier.boundary_ratio
+    made = load_experts(tier, device)
     scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
     if tier.flow_shift is not None:
         scheduler = UniPCMultistepScheduler.from_config(scheduler.config, flow_shift=tier.flow_shift)
-    high, facts = _expert(tier, folder, "transformer", dtype, device)
-    low = None if boundary is None else _expert(tier, folder, "transformer_2", dtype, device)[0]
-    tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
-    tuned = dataclasses.replace(tuned, facts=facts | tuned.facts)
     weights = fingerprint(folder)
-    encoder = _place(
-        UMT5EncoderModel, folder, "text_encoder", dtype, device if tier.text_encoder == "device" else swap.HOST
-    )
+    at = device if tier.text_encoder == "device" else swap.HOST
+    encoder = _place(UMT5EncoderModel, folder, "text_encoder", made.dtype, at)
     if tier.text_encoder == "swap":
         swap.Swap([encoder], device)
     return Components(
-        tier=tier,
+        **{each.name: getattr(made, each.name) for each in dataclasses.fields(made)},
         tokenizer=text.load_tokenizer(folder / "tokenizer"),
         text_encoder=encoder,
-        transformer=high,
-        transformer_2=low,
         vae=_place(AutoencoderKLWan, folder, "vae", DTYPES[tier.vae_dtype], device),
         scheduler=scheduler,
-        boundary_ratio=boundary,
-        device=device,
-        dtype=dtype,
         weights=weights,
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
         encoder_fingerprint=encoder_fingerprint(folder),
-        execution=execution(weights, tier, boundary, scheduler, device, tuned),
+        execution=execution(weights, tier, made.boundary_ratio, scheduler, device, made.tuned),
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
-        tuned=tuned,
     )
+
+
+def load_experts(tier: Tier, device: torch.device) -> Experts:
+    """As `load`, of what makes passes alone."""
+    folder, dtype = resolve(tier.model, tier.revision), DTYPES[tier.dtype]
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    boundary = index.get("boundary_ratio") if tier.boundary_ratio is None else tier.boundary_ratio
+    high, facts = _expert(tier, folder, "transformer", dtype, device)
+    low = None if boundary is None else _expert(tier, folder, "transformer_2", dtype, device)[0]
+    tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
+    return Experts(
+        tier=tier,
+        transformer=high,
+        transformer_2=low,
+        boundary_ratio=boundary,
+        device=device,
+        dtype=dtype,
+        tuned=dataclasses.replace(tuned, facts=facts | tuned.facts),
+    )
+
+
+def device_name(chosen: str) -> str:
+    """``auto`` is the first GPU where there is one."""
+    return chosen if chosen != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def resolve(model: str, revision: str = "") -> Path:
@@ -153,6 +172,8 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
         "lora_scale": (tier.lora_scale if tier.lora else 1.0, 1.0),
         "guidance_interval": (list(tier.guidance_interval), [0.0, 1.0]),
         "guidance_every": (tier.guidance_every, 1),
+        # A share of the tokens is another shape of matrix, for which a GPU may take another kernel. Whole passes are what they were.
+        "parallel": (tier.parallel.shares if tier.parallel else 1, 1),
         "step_cache": (tier.step_cache.model_dump(mode="json") if tier.step_cache else None, None),
     }
     return {key: value for key, (value, before) in chosen.items() if value != before}

@@ -10,6 +10,10 @@ class StuckError(Exception):
     """A step took far longer than was predicted."""
 
 
+class DeviceLostError(Exception):
+    """The device is gone, or one of those that make a step together: nothing can be stepped in this process any more."""
+
+
 class ConstantError(ArithmeticError):
     """Every latent has the same value: whatever follows is not a video."""
 
@@ -51,6 +55,13 @@ class Watchdog:
         """Whether a step is under way that should long have been made: the thread may never come back."""
         with self._lock:
             return self._begun is not None and now - self._begun[0] > self._begun[1]
+
+
+def device_lost(error: BaseException) -> bool:
+    """Whether only a new process can go on after ``error``: the group broke, or the context on the GPU did. By name, so that nobody
+    imports torch to ask."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"DeviceLostError", "AcceleratorError"}) and "OutOfMemoryError" not in names
 
 
 def check_latents(latents: Any) -> None:

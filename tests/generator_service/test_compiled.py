@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from generator_service import compiled, wan
+from generator_service import canary, compiled, wan
 from generator_service.core import Request
 from generator_service.engine import Engine
 from generator_service.tier import Tier
@@ -60,7 +60,7 @@ def test_all_blocks_of_both_experts_share_their_graphs_which_the_canary_makes(
     shaped = Tier.model_validate(tier.model_dump() | small | changes | {"compile": True})
     before = compiled.graphs()
     engine = Engine(wan.load(shaped, CPU))
-    engine.canary()
+    canary.sing(engine)
     assert compiled.graphs() - before == graphs
     plain = Engine(wan.load(shaped.model_copy(update={"compile": False}), CPU))
     for prompt in ("a red circle", "a blue ring moves up over night, slowly and with care"):

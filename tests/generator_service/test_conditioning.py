@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from generator_service import text, wan
+from generator_service import canary, text, wan
 from generator_service.conditioning import Conditioner
 from generator_service.core import Request, Take
 from generator_service.engine import Engine
@@ -133,7 +133,7 @@ def test_a_prompt_that_is_too_long_is_not_remembered(components: wan.Components)
 
 def test_the_canary_leaves_nothing_behind(components: wan.Components) -> None:
     engine = engine_with(components)
-    engine.canary()
+    canary.sing(engine)
     assert (engine.text.states.bytes, engine.text.kvs.bytes) == (0, 0)
 
 

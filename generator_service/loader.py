@@ -1,0 +1,86 @@
+"""Loads the engines of the tiers that are on, with the processes that share their steps where tiers say so."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from generator_service.settings import Settings
+from generator_service.tier import Tier
+
+if TYPE_CHECKING:
+    import torch
+
+    from generator_service.crew import Crew
+    from generator_service.engine import Engine
+    from generator_service.group import Group
+
+log = logging.getLogger(__name__)
+
+
+class Loader:
+    """Called once, in the stepping thread: torch keeps its number of threads by thread, and its import takes seconds. ``lost`` is called
+    in some thread when a process that shares steps has ended."""
+
+    def __init__(self, settings: Settings, tiers: Mapping[str, Tier], lost: Callable[[], None]) -> None:
+        self._settings, self._tiers, self._lost = settings, tiers, lost
+        self._group: Group | None = None
+
+    def __call__(self) -> dict[str, Engine]:
+        """The engines by tier, each after a canary: one denoise step and a decode of the smallest video."""
+        import torch
+
+        from generator_service import canary, offload, wan
+        from generator_service.engine import Engine
+
+        device = torch.device(wan.device_name(self._settings.device))
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
+        crew = self._crew(device)
+        engines: dict[str, Engine] = {}
+        for tier in self._tiers.values():
+            parts = wan.load(tier, device)
+            offload.apply(parts, offload.OFFLOADS[tier.offload])
+            engines[tier.tier] = Engine(parts)
+        if crew is not None:
+            self._group = _joined(crew, engines)
+        for name, engine in engines.items():
+            canary.sing(engine)
+            log.info("tier loaded", extra={"tier": name, "device": str(device)})
+        return engines
+
+    def close(self) -> None:
+        """Ends the processes that were started."""
+        if self._group is not None:
+            self._group.close()
+
+    def _crew(self, device: torch.device) -> Crew | None:
+        """They load beside us."""
+        parallel = [tier for tier in self._tiers.values() if tier.parallel is not None]
+        if not parallel:
+            return None
+        from generator_service import group
+        from generator_service.crew import Crew
+
+        if "RANK" in os.environ:
+            crew = Crew.found(parallel, self._lost)
+        else:
+            crew = Crew.started(parallel, device, self._settings.threads, self._lost)
+        crew.wait_for("here")
+        group.join(crew.store, 0, crew.processes, device)
+        return crew
+
+
+def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
+    """The steps of the parallel tiers among ``engines`` are made by all from now on."""
+    from generator_service.group import Group, shared
+
+    crew.wait_for("ready")
+    group = Group(crew.store, crew.alive, crew.end)
+    for name, engine in engines.items():
+        if engine.tier.parallel is not None:
+            log.info("tier shared", extra={"tier": name, "how": shared(engine.parts)})
+            engine.group = group
+    return group
