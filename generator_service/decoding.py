@@ -12,18 +12,21 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor
 
+from generator_service.bands import WHOLE, Window, cut_behind_the_middle
+
 Pictures = npt.NDArray[np.uint8]
 
 
 @dataclasses.dataclass(kw_only=True)
 class Decoding:
     """Final latents on their way to pictures, one latent frame a step. ``memory`` is the causal VAE's own map of
-    features.
+    features; ``number`` is its name where processes share it, 0 before they do.
     """
 
     latents: Tensor
     memory: list[Any]
     index: int = 0
+    number: int = 0
 
     @property
     def steps(self) -> int:
@@ -51,11 +54,17 @@ def pictures(vae: AutoencoderKLWan, state: Decoding) -> Pictures:
 
     Bit-equal to ``vae.decode`` on the whole, and safe to interleave, because the memory is the caller's.
     """
+    made: Pictures = levels(vae, state).cpu().numpy()
+    return made
+
+
+def levels(vae: AutoencoderKLWan, state: Decoding, window: Window = WHOLE) -> Tensor:
+    """`pictures` on the device; of ``window`` only, in latents, the same one for every frame of ``state``."""
     k = state.index
-    piece = vae.decoder(state.latents[:, :, k : k + 1], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0)
+    with cut_behind_the_middle(vae, window):
+        piece = vae.decoder(state.latents[:, :, k : k + 1], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0)
     if vae.config["patch_size"] is not None:
         piece = unpatchify(piece, patch_size=vae.config["patch_size"])
     state.index += 1
     unit = piece[0].float().clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0)
-    made: Pictures = unit.mul(255.0).round().to(torch.uint8).cpu().numpy()
-    return made
+    return unit.mul(255.0).round().to(torch.uint8)

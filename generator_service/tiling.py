@@ -1,6 +1,7 @@
 """Decodes in four overlapping tiles, one latent frame of one tile a step: about two fifths of the memory of a whole decode.
 
-A tile does not see beyond its edge, so pixels differ from the whole decode near the seams; overlaps are blended linearly.
+The middle block sees the whole frame (see `bands.py`); what follows does not see beyond a tile's edge, so pixels differ a little from
+the whole decode near the seams, where the tiles' overlaps are blended linearly.
 diffusers' own ``tiled_decode`` keeps its feature map on the module and is not stepped, so it cannot be interleaved.
 """
 
@@ -16,6 +17,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor
 
+from generator_service.bands import cut_behind_the_middle
 from generator_service.engine import Engine, Pictures
 from generator_service.memory import overlap
 
@@ -63,9 +65,8 @@ def decode(engine: Engine, state: Tiled) -> Pictures:
     if k == 0:
         state.memory, state.frame = list(state.empty), 0
     rows, columns = state.windows[number]
-    piece = vae.decoder(
-        state.latents[:, :, k : k + 1, rows, columns], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0
-    )
+    with cut_behind_the_middle(vae, (rows, columns)):
+        piece = vae.decoder(state.latents[:, :, k : k + 1], feat_cache=state.memory, feat_idx=[0], first_chunk=k == 0)
     if vae.config["patch_size"] is not None:
         piece = unpatchify(piece, patch_size=vae.config["patch_size"])
     unit = piece[0].float().clamp(-1.0, 1.0).mul(0.5).add(0.5).permute(1, 2, 3, 0).cpu().numpy()

@@ -32,9 +32,9 @@ def test_tiles_make_the_same_pictures_but_for_the_seams(engine: Engine, shape: t
     assert found.shape == expected.shape
     assert steps == 4 * shape[2]
     error = found.astype(float) - expected
-    # The middle block attends over the whole frame, a tile's over the tile; with random weights that shows everywhere. A
-    # tile in a wrong place has an error of 1.4 standard deviations.
-    assert np.sqrt((error**2).mean()) < 0.7 * expected.std()
+    # A tile in a wrong place has an error of 1.4 standard deviations.
+    # One whose middle block sees the tile alone has up to 0.7.
+    assert np.sqrt((error**2).mean()) < 0.4 * expected.std()
     corner = np.abs(error[:, :8, :8]).mean()
     middle = np.abs(error[:, error.shape[1] // 2 - 4 : error.shape[1] // 2 + 4]).mean()
     assert corner < middle
