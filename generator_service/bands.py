@@ -37,11 +37,6 @@ class Band:
         along = slice(self.start, self.stop)
         return (along, slice(None)) if self.axis == 0 else (slice(None), along)
 
-    def own(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of its own part of a frame of ``height`` x ``width``, in whatever unit these are in latents."""
-        length = self.last - self.first
-        return (length, width) if self.axis == 0 else (height, length)
-
     def cut(self, pictures: Tensor, scale: int) -> Tensor:
         """Its own pixels of what came out of `window`, (..., height, width, colours), ``scale`` pixels a latent."""
         along = slice((self.first - self.start) * scale, (self.last - self.start) * scale)

@@ -43,10 +43,13 @@ def begin(vae: AutoencoderKLWan, latents: Tensor) -> Decoding:
     shape = (1, vae.config["z_dim"], 1, 1, 1)
     mean = torch.tensor(vae.config["latents_mean"]).view(shape).to(latents)
     inverse_std = 1.0 / torch.tensor(vae.config["latents_std"]).view(shape).to(latents)
+    return Decoding(latents=vae.post_quant_conv((latents / inverse_std + mean).to(vae.dtype)), memory=empty_memory(vae))
+
+
+def empty_memory(vae: AutoencoderKLWan) -> list[Any]:
+    """Of the causal convolutions of ``vae``, before the first frame."""
     vae.clear_cache()
-    return Decoding(
-        latents=vae.post_quant_conv((latents / inverse_std + mean).to(vae.dtype)), memory=list(vae._feat_map)
-    )
+    return list(vae._feat_map)
 
 
 def pictures(vae: AutoencoderKLWan, state: Decoding) -> Pictures:

@@ -252,7 +252,10 @@ class Engine:
     @torch.no_grad()
     def decode(self, state: Decoding) -> Pictures:
         """The pictures of the next latent frame: see `decoding.pictures`."""
-        return pictures(self._parts.vae, state)
+        if self.group is None:
+            return pictures(self._parts.vae, state)
+        made: Pictures = self.group.pictures(self._parts, state).cpu().numpy()
+        return made
 
     def _expert(self, t: Tensor, take: Take) -> tuple[WanTransformer3DModel, float]:
         parts = self._parts

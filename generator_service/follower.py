@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLWan
 from torch import Tensor, distributed
 from torch._C._distributed_c10d import Store, TCPStore
 
 from generator_service import crew, wan
-from generator_service.group import Header, Line, join, make, sent, shared
+from generator_service.decoding import Decoding, empty_memory
+from generator_service.group import cut, how_of, join, make, sent, sent_band, shared
 from generator_service.lending import Lender
 from generator_service.parallel import branch_of, device_of
+from generator_service.said import Header, Line
 from generator_service.settings import Settings
 from generator_service.text import PromptStates, StatesKey
-from generator_service.tier import Tier
+from generator_service.tier import Parallel, Tier
 from reelgate.rpc import logs
 
 log = logging.getLogger(__name__)
@@ -32,10 +35,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Hand:
-    """What a follower has of one tier."""
+    """What a follower has of one tier. ``decodes`` by their number."""
 
     parts: wan.Experts
+    vae: AutoencoderKLWan
     lender: Lender
+    how: Parallel
+    decodes: dict[int, Decoding]
 
 
 class Follower:
@@ -45,42 +51,59 @@ class Follower:
         self._rank, self._device = rank, device
         crew.say(store, "here", rank)
         join(store, rank, processes, device)
-        self._hands: dict[str, Hand] = {}
+        self._hands = {tier.tier: _hand(tier, device) for tier in tiers}
         # By their numbers, whatever the tier: tiers of one text encoder share them.
         self._texts: dict[int, PromptStates] = {}
-        for tier in tiers:
-            parts = wan.load_experts(tier, device)
-            self._hands[tier.tier] = Hand(parts=parts, lender=Lender(tier, parts.transformer, parts.transformer_2))
         crew.say(store, "ready", rank)
         for hand in self._hands.values():
             shared(hand.parts)
-        self._line = Line(store)
+        self._line = Line(store, processes - 1)
 
     @torch.no_grad()
     def serve(self) -> None:
-        """Until the leader says that it is over. Raises whatever a pass raises: a process that missed one cannot go on."""
+        """Until the leader says that it is over. Raises whatever a step raises: a process that missed one cannot go on."""
+        does = {"passes": self._passes, "pictures": self._pictures}
         while (header := self._line.hear())["do"] != "end":
-            self._passes(header)
+            does[header["do"]](self._hands[header["tier"]], header)
         distributed.destroy_process_group()
 
-    def _passes(self, header: Header) -> None:
-        hand = self._hands[header["tier"]]
+    def _passes(self, hand: Hand, header: Header) -> None:
         noisy = self._received(header["shape"], hand.parts.dtype)
         t = self._received([1], getattr(torch, header["t"].removeprefix("torch.")))
         for new in header["new"]:
             self._texts.pop(new["gone"], None)
-            real = self._received([1, *new["rows"]], hand.parts.dtype)
+            real = self._received(new["rows"], hand.parts.dtype)
             self._texts[new["number"]] = _states(new["number"], real, hand.parts)
         texts = [self._texts[number] for number in header["texts"]]
-        how = hand.parts.tier.parallel
-        assert how is not None  # noqa: S101 - only such tiers are loaded here
-        made = make(hand.parts, hand.lender, header["expert"], noisy, t[0], texts, branch_of(self._rank, how))
-        sent(made, len(texts), how, self._rank)
+        branch = branch_of(self._rank, hand.how)
+        made = make(hand.parts, hand.lender, header["expert"], noisy, t[0], texts, branch)
+        sent(made, len(texts), hand.how, self._rank)
+
+    def _pictures(self, hand: Hand, header: Header) -> None:
+        for gone in header["gone"]:
+            for each in self._hands.values():
+                each.decodes.pop(gone, None)
+        if header["shape"] is not None:
+            latents = self._received(header["shape"], hand.vae.dtype)
+            hand.decodes[header["decode"]] = Decoding(latents=latents, memory=empty_memory(hand.vae))
+        state = hand.decodes[header["decode"]]
+        sent_band(hand.vae, state, cut(hand.vae, state.latents, hand.how), self._rank)
 
     def _received(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         found = torch.empty(tuple(shape), dtype=dtype, device=self._device)
         distributed.broadcast(found, 0)
         return found
+
+
+def _hand(tier: Tier, device: torch.device) -> Hand:
+    parts = wan.load_experts(tier, device)
+    return Hand(
+        parts=parts,
+        vae=wan.load_vae(tier, device),
+        lender=Lender(tier, parts.transformer, parts.transformer_2),
+        how=how_of(tier),
+        decodes={},
+    )
 
 
 def _states(number: int, real: Tensor, parts: wan.Experts) -> PromptStates:

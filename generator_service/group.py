@@ -1,8 +1,8 @@
 """One video's steps over several processes, each with a device: the leader's side. The others' is `follower.py`.
 
-The leader is the service: text, schedule, solver, snapshots, decode and store are its own. A follower holds the experts and makes the
-same passes. For each step the leader says what is to be done over a key-value store, which may rest for days, and sends the latents to
-all; what comes back is whole on the leader. So a follower knows nothing that a snapshot would have to keep, and nothing about runs.
+The leader is the service: text, schedule, solver, snapshots and store are its own. A follower holds the experts and the VAE and makes the
+same passes, or its band of a decode. For each step the leader says what is to be done (`said.py`) and sends the latents to all; what
+comes back is whole on the leader. So a follower knows nothing that a snapshot would have to keep, and nothing about runs.
 
 A process that dies takes the group with it: whoever waits for it in a collective would wait for ever, and a pass that some have made and
 others have not is nobody's. The leader then ends (`DeviceLostError`), and its runs go on from their snapshots in the next process.
@@ -10,31 +10,34 @@ others have not is nobody's. The leader then ends (`DeviceLostError`), and its r
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any, Protocol
 
 import torch
+from diffusers import AutoencoderKLWan
 from torch import Tensor, distributed
 from torch._C._distributed_c10d import Store
 
+from generator_service.bands import Band, bands, reach
+from generator_service.decoding import Decoding, levels
 from generator_service.lending import Lender
 from generator_service.once import modules, once
 from generator_service.parallel import branch_of, share
-from generator_service.text import PromptStates, StatesKey
+from generator_service.said import Line, Texts
+from generator_service.text import PromptStates
 from generator_service.tier import Parallel, Tier
 from generator_service.watchdog import DeviceLostError
 
 log = logging.getLogger(__name__)
 # How long a collective may wait for a process that lives: the first pass of a shape tries kernels.
 PATIENCE = timedelta(minutes=10)
-# Texts that a follower keeps the states of, 4 MiB each on A14B.
-TEXTS = 16
-Header = dict[str, Any]
 
 
 class Experts(Protocol):
@@ -50,91 +53,64 @@ class Experts(Protocol):
     def experts(self) -> list[Any]: ...
 
 
-class Line:
-    """What the leader says, one thing after another; every follower hears all of it. Nothing is polled, and to wait costs nothing."""
+class Whole(Experts, Protocol):
+    """That which decodes too."""
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._number = store, 0
-        store.set_timeout(timedelta(days=365))
-
-    def say(self, header: Header) -> None:
-        """All have heard what was said before: it was followed by a collective."""
-        self._store.set(f"said/{self._number}", json.dumps(header))
-        if self._number:
-            self._store.delete_key(f"said/{self._number - 1}")
-        self._number += 1
-
-    def hear(self) -> Header:
-        """Raises ``DistError`` or ``RuntimeError`` when the leader is gone."""
-        header: Header = json.loads(self._store.get(f"said/{self._number}"))
-        self._number += 1
-        return header
-
-
-class Texts:
-    """The texts that followers know, by number: the same on both sides, because both forget by the same rule."""
-
-    def __init__(self) -> None:
-        self._numbers: OrderedDict[StatesKey, int] = OrderedDict()
-        self._next = 0
-
-    def number(self, states: PromptStates) -> tuple[int, bool, int | None]:
-        """Its number, whether it is new, and the number that is forgotten for it."""
-        if states.key in self._numbers:
-            self._numbers.move_to_end(states.key)
-            return self._numbers[states.key], False, None
-        self._next += 1
-        self._numbers[states.key] = self._next
-        gone = self._numbers.popitem(last=False)[1] if len(self._numbers) > TEXTS else None
-        return self._next, True, gone
+    @property
+    def vae(self) -> AutoencoderKLWan: ...
 
 
 class Group:
-    """Over the followers of one machine or of `torchrun`; belongs to the stepping thread, but for `lost`.
+    """Over the followers of one machine or of `torchrun`; belongs to the stepping thread.
 
     ``alive`` is asked before each step, and raises `DeviceLostError`. ``ending`` is called once by `close`, after the followers were told.
     """
 
-    def __init__(self, store: Store, alive: Callable[[], None], ending: Callable[[], None]) -> None:
-        self._line, self._alive, self._ending = Line(store), alive, ending
-        self._texts = Texts()
+    def __init__(self, store: Store, processes: int, alive: Callable[[], None], ending: Callable[[], None]) -> None:
+        self._line, self._alive, self._ending = Line(store, processes - 1), alive, ending
+        self._texts, self._decodes = Texts(), count(1)
+        self._forgotten: deque[int] = deque()
         self._closing = threading.Lock()
         self._closed = False
-        self.calls = 0
-        """Steps that were made together."""
 
     def passes(
         self, parts: Experts, lender: Lender, number: int, noisy: Tensor, t: Tensor, texts: Sequence[PromptStates]
     ) -> list[Tensor]:
         """What expert ``number`` makes of ``noisy`` for each of ``texts``. Raises `DeviceLostError` for whatever goes wrong: nobody
         knows then how far the others are."""
-        self._alive()
-        how = _how(parts.tier)
-        try:
-            told = [self._texts.number(states) for states in texts]
-            self._line.say(
-                {
-                    "do": "passes",
-                    "tier": parts.tier.tier,
-                    "expert": number,
-                    "shape": list(noisy.shape),
-                    "t": str(t.dtype),
-                    "texts": [each[0] for each in told],
-                    "new": [
-                        {"number": n, "rows": states.real.shape[1:], "gone": gone}
-                        for (n, new, gone), states in zip(told, texts, strict=True)
-                        if new
-                    ],
-                }
+        how = how_of(parts.tier)
+        with self._together(how):
+            told = [(*self._texts.number(states), states) for states in texts]
+            new = [(n, gone, states.real) for n, is_new, gone, states in told if is_new]
+            self._say(
+                "passes",
+                parts,
+                expert=number,
+                shape=list(noisy.shape),
+                t=str(t.dtype),
+                texts=[n for n, *_ in told],
+                new=[{"number": n, "rows": list(real.shape), "gone": gone} for n, gone, real in new],
             )
-            for tensor in (noisy, t.reshape(1), *(s.real for (_, new, _), s in zip(told, texts, strict=True) if new)):
+            for tensor in (noisy, t.reshape(1), *(real for *_, real in new)):
                 distributed.broadcast(tensor.contiguous(), 0)
             made = make(parts, lender, number, noisy, t, texts, branch_of(0, how))
             return collected(made, noisy, len(texts), how)
-        except Exception as error:
-            raise DeviceLostError(f"a step over {how.processes} processes failed: {error}") from error
-        finally:
-            self.calls += 1
+
+    def pictures(self, parts: Whole, state: Decoding) -> Tensor:
+        """As `decoding.levels`, each process a band of it. Raises as `passes` does."""
+        how = how_of(parts.tier)
+        with self._together(how):
+            new = state.number == 0
+            if new:
+                state.number = next(self._decodes)
+                weakref.finalize(state, self._forgotten.append, state.number)
+            gone = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
+            shape = list(state.latents.shape)
+            self._say("pictures", parts, decode=state.number, shape=shape if new else None, gone=gone)
+            if new:
+                distributed.broadcast(state.latents.contiguous(), 0)
+            found = cut(parts.vae, state.latents, how)
+            return joined(parts.vae, state, found)
 
     def close(self) -> None:
         """Ends the followers."""
@@ -153,6 +129,17 @@ class Group:
         except Exception as error:
             log.warning("the group was not left in order: %s", error)
 
+    def _say(self, what: str, parts: Experts, **about: Any) -> None:
+        self._line.say({"do": what, "tier": parts.tier.tier, **about})
+
+    @contextmanager
+    def _together(self, how: Parallel) -> Iterator[None]:
+        self._alive()
+        try:
+            yield
+        except Exception as error:
+            raise DeviceLostError(f"a step over {how.processes} processes failed: {error}") from error
+
 
 def make(
     parts: Experts,
@@ -165,7 +152,7 @@ def make(
 ) -> list[Tensor]:
     """This process's passes of a step: every one, or the one of its branch. Leader and followers run these very lines, so that each
     meets the others in the same collectives."""
-    expert, how = parts.experts[number], _how(parts.tier)
+    expert, how = parts.experts[number], how_of(parts.tier)
     if how.branches > 1 and len(texts) > 1:
         return [lender.velocity(expert, noisy, t, texts[branch])]
     with once(modules(expert, parts.tier) if len(texts) > 1 else ()):
@@ -187,6 +174,38 @@ def sent(made: list[Tensor], texts: int, how: Parallel, rank: int) -> None:
         distributed.send(made[0].contiguous(), 0)
 
 
+def cut(vae: AutoencoderKLWan, latents: Tensor, how: Parallel) -> list[Band]:
+    """The bands of a decode of ``latents``, one a process; fewer where the picture is too small for all."""
+    return bands(latents.shape[3], latents.shape[4], how.processes, reach(vae.config))
+
+
+def joined(vae: AutoencoderKLWan, state: Decoding, found: Sequence[Band]) -> Tensor:
+    """On the leader: its own band of the next frame, and those of the others."""
+    scale = vae.config["scale_factor_spatial"]
+    mine = found[0].cut(levels(vae, state, found[0].window), scale)
+    height, width = state.latents.shape[3] * scale, state.latents.shape[4] * scale
+    parts = [mine.contiguous()]
+    for rank, band in enumerate(found[1:], 1):
+        rows, columns = _pixels(band, height, width, scale)
+        parts.append(torch.empty((len(mine), rows, columns, mine.shape[-1]), dtype=mine.dtype, device=mine.device))
+        distributed.recv(parts[-1], rank)
+    return torch.cat(parts, dim=1 + found[0].axis)
+
+
+def sent_band(vae: AutoencoderKLWan, state: Decoding, found: Sequence[Band], rank: int) -> None:
+    """On a follower: its band of the next frame, where it has one."""
+    if rank >= len(found):
+        return
+    band = found[rank]
+    made = band.cut(levels(vae, state, band.window), vae.config["scale_factor_spatial"])
+    distributed.send(made.contiguous(), 0)
+
+
+def _pixels(band: Band, height: int, width: int, scale: int) -> tuple[int, int]:
+    length = (band.last - band.first) * scale
+    return (length, width) if band.axis == 0 else (height, length)
+
+
 def join(store: Store, rank: int, processes: int, device: torch.device) -> None:
     """This process is one of ``processes`` from now on. All must come."""
     if device.type == "cuda":
@@ -197,12 +216,12 @@ def join(store: Store, rank: int, processes: int, device: torch.device) -> None:
 
 def shared(parts: Experts) -> str:
     """Prepares the experts of ``parts``, in every process in the same order of tiers; for people, what was done."""
-    how = _how(parts.tier)
+    how = how_of(parts.tier)
     layers = share(parts.experts, parts.device, how)
     return f"{how.processes} processes, {layers} layers shared"
 
 
-def _how(tier: Tier) -> Parallel:
+def how_of(tier: Tier) -> Parallel:
     if tier.parallel is None:
         raise ValueError(f"the tier {tier.tier} is not parallel")
     return tier.parallel

@@ -78,7 +78,7 @@ def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
     from generator_service.group import Group, shared
 
     crew.wait_for("ready")
-    group = Group(crew.store, crew.alive, crew.end)
+    group = Group(crew.store, crew.processes, crew.alive, crew.end)
     for name, engine in engines.items():
         if engine.tier.parallel is not None:
             log.info("tier shared", extra={"tier": name, "how": shared(engine.parts)})

@@ -87,7 +87,7 @@ def load(tier: Tier, device: torch.device) -> Components:
         **{each.name: getattr(made, each.name) for each in dataclasses.fields(made)},
         tokenizer=text.load_tokenizer(folder / "tokenizer"),
         text_encoder=encoder,
-        vae=_place(AutoencoderKLWan, folder, "vae", DTYPES[tier.vae_dtype], device),
+        vae=load_vae(tier, device),
         scheduler=scheduler,
         weights=weights,
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
@@ -114,6 +114,11 @@ def load_experts(tier: Tier, device: torch.device) -> Experts:
         dtype=dtype,
         tuned=dataclasses.replace(tuned, facts=facts | tuned.facts),
     )
+
+
+def load_vae(tier: Tier, device: torch.device) -> AutoencoderKLWan:
+    """As `load`, of what decodes alone."""
+    return _place(AutoencoderKLWan, resolve(tier.model, tier.revision), "vae", DTYPES[tier.vae_dtype], device)
 
 
 def device_name(chosen: str) -> str:
@@ -172,8 +177,8 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
         "lora_scale": (tier.lora_scale if tier.lora else 1.0, 1.0),
         "guidance_interval": (list(tier.guidance_interval), [0.0, 1.0]),
         "guidance_every": (tier.guidance_every, 1),
-        # A share of the tokens is another shape of matrix, for which a GPU may take another kernel. Whole passes are what they were.
-        "parallel": (tier.parallel.shares if tier.parallel else 1, 1),
+        # A share of the tokens is another shape of matrix, for which a GPU may take another kernel; a band of a picture too.
+        "parallel": ([tier.parallel.shares, tier.parallel.processes] if tier.parallel else [], []),
         "step_cache": (tier.step_cache.model_dump(mode="json") if tier.step_cache else None, None),
     }
     return {key: value for key, (value, before) in chosen.items() if value != before}
