@@ -279,7 +279,7 @@ def main() -> int:
     # Failures are counted here; their tracebacks are not news.
     logging.getLogger("generator_service").setLevel(logging.CRITICAL)
     parts = wan.load(TIER, torch.device("cpu"))
-    goals = fairness(100 if args.quick else 1000, args.seed)
+    goals = fairness(100 if args.quick else 300, args.seed)
     goals += asyncio.run(drafts(parts, 10 if args.quick else 50))
     goals += peaks(parts)
     goals += asyncio.run(memory(parts, 40 if args.quick else 200, args.seed))

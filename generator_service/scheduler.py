@@ -220,26 +220,18 @@ class Scheduler(Generic[Job]):
         ready = [entry for entry in self._entries.values() if entry.begun]
         waiting = [entry for entry in self._entries.values() if not (entry.begun or entry.promised)]
         waiting = [entry for entry in waiting if self._may_begin(entry, begun, inside)]
+        kept = [entry.memory for entry in ready if entry.memory]
         for level in sorted({entry.priority for entry in waiting}, reverse=True):
             same = [entry for entry in waiting if entry.priority == level]
             # Nobody overtakes who waits for memory: it would never be free.
-            if not self._fits(min(same, key=self._order)):
+            if not _holds(kept, min(same, key=self._order)):
                 break
-            ready += [entry for entry in same if self._fits(entry)]
+            ready += [entry for entry in same if _holds(kept, entry)]
         return ready
 
     def _order(self, entry: Entry[Job]) -> tuple[float, tuple[float, int]]:
         """The tenant that is owed most, of its jobs the lowest rank."""
         return self._shares[entry.priority].tag(entry.tenant), entry.rank(self._limits.patience)
-
-    def _fits(self, entry: Entry[Job]) -> bool:
-        """Whether the device has room for ``entry`` beside those that have begun: all keep what they hold, one makes its step."""
-        begun = [each.memory for each in self._entries.values() if each.begun and each is not entry and each.memory]
-        if entry.memory is None or not begun:
-            return True
-        there = [*begun, entry.memory]
-        needed = sum(each.held for each in there) + max(each.peak - each.held for each in there)
-        return needed <= min(each.room for each in there)
 
     def _joining(self, chosen: Entry[Job]) -> Entry[Job] | None:
         """A job that waits and would fill ``chosen``'s company. All that began like this fit one company together, so they
@@ -253,8 +245,9 @@ class Scheduler(Generic[Job]):
         waiting = (
             entry for entry in self._entries.values() if not (entry.begun or entry.promised) and entry.goes_with(chosen)
         )
+        kept = [entry.memory for entry in self._entries.values() if entry.begun and entry.memory]
         fitting = [
-            entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry]) and self._fits(entry)
+            entry for entry in waiting if _fit([*together, entry]) and _fit([*joined, entry]) and _holds(kept, entry)
         ]
         return min(fitting, key=lambda each: (shares.tag(each.tenant), each.rank(self._limits.patience)), default=None)
 
@@ -280,3 +273,13 @@ def _fit(entries: list[Entry[Job]]) -> bool:
     found = [entry.company for entry in entries if entry.company is not None]
     tokens = sum(company.tokens for company in found)
     return all(len(entries) <= company.most and tokens <= company.budget for company in found)
+
+
+def _holds(kept: list[Bytes], entry: Entry[Job]) -> bool:
+    """Whether the device has room for ``entry``, which has not begun, beside ``kept`` of those that have: all keep what they hold, one
+    makes its step."""
+    if entry.memory is None or not kept:
+        return True
+    there = [*kept, entry.memory]
+    needed = sum(each.held for each in there) + max(each.peak - each.held for each in there)
+    return needed <= min(each.room for each in there)
