@@ -87,6 +87,8 @@ def _parallel(tier: Tier) -> Iterator[str]:
         yield "parallel makes one video's step over several devices, and batch several videos' on one"
     if tier.attention not in ("native", "cudnn"):
         yield f"attention {tier.attention} cannot be shared by processes: name native or cudnn"
+    if tier.cross_attention == "auto":
+        yield "cross_attention auto may choose another kernel in each process: name one"
     if tier.parallel.method != "guidance":
         return
     if tier.guidance == 1:

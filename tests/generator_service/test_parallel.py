@@ -23,6 +23,7 @@ ULYSSES, GUIDANCE = "parallel: {processes: 2}", "parallel: {processes: 2, method
         (f"{ULYSSES}\ncompile: true", "breaks it"),
         (f"{ULYSSES}\nbatch: true", "several videos' on one"),
         (f"{ULYSSES}\nattention: auto", "name native or cudnn"),
+        (f"{ULYSSES}\ncross_attention: auto", "in each process: name one"),
         (f"{GUIDANCE}\nguidance_every: 2", "leaves one out"),
         (f"{GUIDANCE}\nguidance_interval: [0.1, 0.9]", "leaves one out"),
         ("parallel: {processes: 3, method: guidance}", "3 processes have none"),
