@@ -111,9 +111,9 @@ async def serve(settings: Settings) -> None:
     async with running(settings) as app:
         say("listening", address=f"{settings.address.rpartition(':')[0]}:{app.server.port}")
         stopped, broken = asyncio.create_task(stop.wait()), asyncio.create_task(app.broken.wait())
-        await asyncio.wait((stopped, app.ready, broken), return_when=asyncio.FIRST_COMPLETED)
-        if not stopped.done() and not broken.done():
-            await app.ready  # raises what kept the models from loading
+        await asyncio.wait((stopped, app.ready), return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            await app.ready  # raises what kept the models from loading, and the group from coming together
             say("ready")
             await asyncio.wait((stopped, broken), return_when=asyncio.FIRST_COMPLETED)
         if broken.done():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,9 @@ from generator_service.watchdog import DeviceLostError
 log = logging.getLogger(__name__)
 LOADING = timedelta(hours=2)
 END_S = 10.0
+# From the loss of a follower to the end of a process that waits for it on the device, where nothing can tell it.
+HANG_S = 20.0
+LOST_CODE = 3
 Lost = Callable[[], None]
 
 
@@ -46,7 +50,10 @@ class Crew:
     def started(cls, tiers: Sequence[Tier], device: torch.device, threads: int, lost: Lost) -> Crew:
         """Starts a follower for every process but this one, with ``tiers`` to load."""
         processes = _processes(tiers)
-        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        # Nobody but these processes is to reach them: torch would listen on every address of the machine.
+        for library in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", "lo")
+        store = _listening()
         children = []
         for rank in range(1, processes):
             child = subprocess.Popen([sys.executable, "-m", "generator_service.follower"], stdin=subprocess.PIPE)
@@ -71,6 +78,11 @@ class Crew:
         if processes != int(environment["WORLD_SIZE"]):
             raise ValueError(f"torchrun started {environment['WORLD_SIZE']} processes, and the tiers want {processes}")
         return cls(meeting(environment), processes, (), lost, None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every follower is there."""
+        return not self._gone.is_set()
 
     def alive(self) -> None:
         """Raises `DeviceLostError` when a follower is gone."""
@@ -106,6 +118,9 @@ class Crew:
                 say(self._bell, what, rank)
         log.critical("process %d of the group ended with code %d: the group cannot go on", rank, code)
         self._lost()
+        if not self._ending.wait(HANG_S):
+            log.critical("the device still waits for that process: this one ends at once")
+            os._exit(LOST_CODE)
 
 
 def say(store: Store, what: str, rank: int) -> None:
@@ -119,6 +134,15 @@ def meeting(environment: Mapping[str, str] = os.environ) -> Store:
     store = TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=own, wait_for_workers=False)
     # Workers that were started again must not meet what those before them said.
     return PrefixStore(f"reelgate/{environment.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def _listening() -> TCPStore:
+    """A store on a free port of this machine's own address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        return TCPStore(
+            "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=os.dup(server.fileno())
+        )
 
 
 def _processes(tiers: Sequence[Tier]) -> int:

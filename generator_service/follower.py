@@ -31,6 +31,8 @@ from generator_service.tier import Parallel, Tier
 from reelgate.rpc import logs
 
 log = logging.getLogger(__name__)
+# From the end of the pipe to the end of a process that was told so before and is about to go by itself.
+AFTER_S = 2.0
 
 
 @dataclass(kw_only=True)
@@ -115,6 +117,7 @@ def _states(number: int, real: Tensor, parts: wan.Experts) -> PromptStates:
 
 def by_torchrun(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
     """A process of `torchrun` that is not the first: follows until the first one ends."""
+    _heed_the_leader_alone()
     rank, leader = int(environment["RANK"]), torch.device(wan.device_name(settings.device))
     torch.set_num_threads(max(1, settings.threads))
     tiers = [tier for tier in settings.tiers().values() if tier.parallel is not None]
@@ -126,8 +129,7 @@ def main() -> int:
     """Follow the orders of the leader that started this process."""
     logs.configure()
     logging.getLogger("diffusers").setLevel(logging.ERROR)
-    # ctrl-C goes to the whole foreground group: the leader says when it is over.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _heed_the_leader_alone()
     orders: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_leader, daemon=True).start()
     torch.set_num_threads(max(1, orders["threads"]))
@@ -141,10 +143,17 @@ def main() -> int:
     return 0
 
 
+def _heed_the_leader_alone() -> None:
+    """ctrl-C goes to the whole foreground group, and a supervisor's SIGTERM often to all processes of a service: the leader still makes its
+    step then, and says when it is over."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+
+
 def _end_with_leader() -> None:
     """The pipe closes when the leader ends; a process that waits in a collective then would wait for ever."""
     sys.stdin.read()
-    threading.Event().wait(crew.END_S)
+    threading.Event().wait(AFTER_S)
     os._exit(1)
 
 

@@ -14,7 +14,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -26,6 +26,7 @@ from torch import Tensor, distributed
 from torch._C._distributed_c10d import Store
 
 from generator_service.bands import Band, bands, reach
+from generator_service.crew import Crew
 from generator_service.decoding import Decoding, levels
 from generator_service.lending import Lender
 from generator_service.once import modules, once
@@ -61,13 +62,10 @@ class Whole(Experts, Protocol):
 
 
 class Group:
-    """Over the followers of one machine or of `torchrun`; belongs to the stepping thread.
+    """Over the followers of ``crew``; belongs to the stepping thread, and `close` to whoever ends it."""
 
-    ``alive`` is asked before each step, and raises `DeviceLostError`. ``ending`` is called once by `close`, after the followers were told.
-    """
-
-    def __init__(self, store: Store, processes: int, alive: Callable[[], None], ending: Callable[[], None]) -> None:
-        self._line, self._alive, self._ending = Line(store, processes - 1), alive, ending
+    def __init__(self, crew: Crew) -> None:
+        self._crew, self._line = crew, Line(crew.store, crew.processes - 1)
         self._texts, self._decodes = Texts(), count(1)
         self._forgotten: deque[int] = deque()
         self._closing = threading.Lock()
@@ -122,8 +120,9 @@ class Group:
             self._line.say({"do": "end"})
         except Exception as error:
             log.warning("the followers could not be told to end: %s", error)
-        self._ending()
-        # A group of which somebody died cannot be left in order.
+        self._crew.end()
+        if not self._crew.whole and distributed.get_backend() == "nccl":
+            return  # it would wait for who died; the process ends now anyway
         try:
             distributed.destroy_process_group()
         except Exception as error:
@@ -134,7 +133,7 @@ class Group:
 
     @contextmanager
     def _together(self, how: Parallel) -> Iterator[None]:
-        self._alive()
+        self._crew.alive()
         try:
             yield
         except Exception as error:

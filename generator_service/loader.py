@@ -26,6 +26,7 @@ class Loader:
 
     def __init__(self, settings: Settings, tiers: Mapping[str, Tier], lost: Callable[[], None]) -> None:
         self._settings, self._tiers, self._lost = settings, tiers, lost
+        self._crew: Crew | None = None
         self._group: Group | None = None
 
     def __call__(self) -> dict[str, Engine]:
@@ -38,14 +39,14 @@ class Loader:
         device = torch.device(wan.device_name(self._settings.device))
         if self._settings.threads:
             torch.set_num_threads(self._settings.threads)
-        crew = self._crew(device)
+        self._crew = self._started(device)
         engines: dict[str, Engine] = {}
         for tier in self._tiers.values():
             parts = wan.load(tier, device)
             offload.apply(parts, offload.OFFLOADS[tier.offload])
             engines[tier.tier] = Engine(parts)
-        if crew is not None:
-            self._group = _joined(crew, engines)
+        if self._crew is not None:
+            self._group = _joined(self._crew, engines)
         for name, engine in engines.items():
             canary.sing(engine)
             log.info("tier loaded", extra={"tier": name, "device": str(device)})
@@ -55,8 +56,10 @@ class Loader:
         """Ends the processes that were started."""
         if self._group is not None:
             self._group.close()
+        elif self._crew is not None:
+            self._crew.end()
 
-    def _crew(self, device: torch.device) -> Crew | None:
+    def _started(self, device: torch.device) -> Crew | None:
         """They load beside us."""
         parallel = [tier for tier in self._tiers.values() if tier.parallel is not None]
         if not parallel:
@@ -68,6 +71,7 @@ class Loader:
             crew = Crew.found(parallel, self._lost)
         else:
             crew = Crew.started(parallel, device, self._settings.threads, self._lost)
+        self._crew = crew
         crew.wait_for("here")
         group.join(crew.store, 0, crew.processes, device)
         return crew
@@ -76,9 +80,14 @@ class Loader:
 def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
     """The steps of the parallel tiers among ``engines`` are made by all from now on."""
     from generator_service.group import Group, shared
+    from generator_service.parallel import check_heads
 
+    for engine in engines.values():
+        if engine.tier.parallel is not None:
+            # Before the others could, so that it is told why.
+            check_heads(engine.experts[0], engine.tier.parallel)
     crew.wait_for("ready")
-    group = Group(crew.store, crew.processes, crew.alive, crew.end)
+    group = Group(crew)
     for name, engine in engines.items():
         if engine.tier.parallel is not None:
             log.info("tier shared", extra={"tier": name, "how": shared(engine.parts)})

@@ -25,11 +25,8 @@ class NotDivisibleError(ValueError):
 
 def share(experts: Sequence[WanTransformer3DModel], device: torch.device, how: Parallel) -> int:
     """From now on every pass of ``experts`` is shared as ``how`` says by the processes of the default group, which is there, and in each
-    of which this is called; how many layers know it, none where each process makes whole passes.
-
-    Raises `NotDivisibleError` where the heads cannot be shared.
+    of which this is called; how many layers know it, none where each process makes whole passes. The heads were checked before.
     """
-    check_heads(experts[0], how)
     # diffusers calls torch by an older name, in every pass.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\.hooks\.context_parallel")
     # Row by row a branch; a mesh is made by all processes together, though each is in one row only.

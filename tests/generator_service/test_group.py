@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +34,7 @@ from reelgate.processes import Service
 from reelgate.rpc import errors
 from tests.generator_service.client import ask, made, refused
 
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 PAIR = {"processes": 2, "method": "ulysses"}
 HALVES = {"processes": 2, "method": "guidance"}
 QUARTERS = {"processes": 4, "method": "guidance"}
@@ -94,6 +95,21 @@ def children(pid: int) -> list[int]:
     return [each for each in found if b"generator_service.follower" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
+def listening(pid: int) -> set[str]:
+    """Addresses that ``pid`` listens on, as the kernel writes them."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            sockets.add(os.readlink(descriptor))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in sockets:
+                found.add(local.partition(":")[0])
+    return found
+
+
 def latents(store: Path, name: str) -> Tensor:
     """Final latents of the take behind the video ``name``."""
     kept = Store(str(store))
@@ -131,6 +147,7 @@ async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, mod
     async with served(tmp_path / "store", tiers, model_folder) as (app, stub):
         followers = children(os.getpid())
         assert len(followers) == 1
+        assert all(address in LOOPBACK for pid in (os.getpid(), *followers) for address in listening(pid))
         found = {}
         for guidance in (4.0, 1.0):
             for tier in ("embedded", "pair", "halves"):
