@@ -57,7 +57,7 @@ class Twin(GeneratorServiceServicer):
 
     ``breaks``: how many downloads still fail after half of the bytes. ``sha256``: of the video, as it says. ``fails``: runs end so.
     ``step_ms``: what a step takes of the device. ``refuses``: what the next calls are refused with. ``loses``: finished videos are
-    not kept. ``own_ids``: proposals of run ids are not taken.
+    not kept. ``own_ids``: proposals of run ids are not taken. ``spoils``: stored videos are named and cannot be read.
     """
 
     def __init__(self, fingerprints: dict[str, str]) -> None:
@@ -74,7 +74,7 @@ class Twin(GeneratorServiceServicer):
         self.sha256 = hashlib.sha256(BYTES).hexdigest()
         self.offsets: list[int] = []
         self.breaks = 0
-        self.fails = self.loses = self.own_ids = False
+        self.fails = self.loses = self.own_ids = self.spoils = False
         self.warnings: list[str] = []
         self.estimated: list[pb.EstimateVideoRequest] = []
         self.refuses: list[ReelgateError] = []
@@ -127,6 +127,8 @@ class Twin(GeneratorServiceServicer):
             told.cached = run.state == pb.VIDEO_STATE_DONE and run.run != request.run
         yield pb.GenerateVideoResponse(accepted=told)
         try:
+            if told.cached and self.spoils:
+                raise StoreUnavailableError("the store went away", retry_after=0.01)
             if told.cached:
                 yield pb.GenerateVideoResponse(video=self._cached(run))
                 return

@@ -16,6 +16,7 @@ from reelgate.rpc.errors import (
     InternalError,
     InvalidFieldError,
     QueueFullError,
+    StoreUnavailableError,
     TokenBudgetExhaustedError,
     VideoCancelledError,
 )
@@ -149,6 +150,17 @@ async def test_who_hangs_up_once_the_stored_video_is_named_pays_for_it(house: Ho
                     break
         await until(lambda: none_open(house))
         assert (await house.books()).charged == Amount(tokens=2 * tokens, device_ms=RUN_MS)
+
+
+async def test_nobody_pays_for_a_stored_video_that_was_named_and_then_not_given(house: House) -> None:
+    async with house.replica(grace_s=0.2) as replica:
+        await replica.video()
+        before = await house.books()
+        house.twin.spoils = True
+        with pytest.raises(StoreUnavailableError):
+            await replica.video()
+        await until(lambda: none_open(house))
+        assert await house.books() == before
 
 
 async def test_a_request_id_that_stands_for_another_open_request_is_refused(house: House) -> None:
