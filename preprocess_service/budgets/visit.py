@@ -214,6 +214,7 @@ class Visit:
             return
         ask, books = replace(self.ask, name=hold.name, run=hold.run), self._books
         try:
+            await books.catch_up(ask)
             await books.ledger.reserve(ask, await books.filed(ask.tenant))  # finds it, and holds nothing
         except ReelgateError as error:
             log.warning("a request that joined a run is not linked to it", extra={"reason": error.reason})
