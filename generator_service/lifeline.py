@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import mmap
 import os
+import threading
 from pathlib import Path
 
 
@@ -15,7 +16,7 @@ class LifeLine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._page: mmap.mmap | None = None
-        self._closed = False
+        self._closed, self._writing = False, threading.Lock()
         path.parent.mkdir(exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -24,7 +25,8 @@ class LifeLine:
         """No sync: this outlives the process, which is all that is asked of it. It is called after every step, so it writes to
         memory that is the file's, and asks the kernel for nothing."""
         # A full disk only costs the note; so does a life line that is let go at this moment.
-        with contextlib.suppress(OSError, ValueError):
+        # Locked, since the number of a file that was let go is soon another file's.
+        with self._writing, contextlib.suppress(OSError, ValueError):
             if self._closed:
                 return
             text, page = note + b"\n", self._page
@@ -39,10 +41,11 @@ class LifeLine:
         return mmap.mmap(self._file, size)
 
     def close(self) -> None:
-        self._closed = True
-        with contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-        if self._page is not None:
-            self._page.close()
-            self._page = None
-        os.close(self._file)
+        with self._writing:
+            self._closed = True
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+            if self._page is not None:
+                self._page.close()
+                self._page = None
+            os.close(self._file)

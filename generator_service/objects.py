@@ -149,10 +149,11 @@ class Objects:
 
 
 class LocalObjects(Objects):
-    """In a folder, which is made. Several processes may share it; on one machine they see each other die."""
+    """In a folder, which is made. Several processes may share it; on one machine they see each other die. ``to_disk`` makes what
+    was written to a file or a folder outlive the machine's power; raises ``OSError``."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
+    def __init__(self, root: Path, to_disk: Callable[[Path], None] | None = None) -> None:
+        self._root, self._to_disk = root.absolute(), to_disk or _sync
         self._synced: set[Path] = set()
         with self._errors():
             super().__init__(LocalStore(self._root, mkdir=True))
@@ -164,7 +165,7 @@ class LocalObjects(Objects):
             super().delete(*there)
         for folder in {(self._root / path).parent for path in there}:
             with self._errors(), contextlib.suppress(FileNotFoundError):
-                _sync(folder)
+                self._to_disk(folder)
 
     def alive(self, name: str) -> LifeLine | None:
         with self._errors():
@@ -213,16 +214,18 @@ class LocalObjects(Objects):
     def _sync(self, file: Path, new: bool) -> None:
         """The file and its folder; where that is new, or was not seen synced yet, its parents too, up to one that was: that one's own
         name is safe, and with it the names above."""
-        _sync(file)
+        self._to_disk(file)
         if len(self._synced) > SYNCED_MOST:
             self._synced.clear()
+        below = []
         for folder in (self._root / folder for folder in file.relative_to(self._root).parents):
-            _sync(folder)
-            known = folder in self._synced
-            self._synced.add(folder)
-            if known and not new:
-                return
+            self._to_disk(folder)
+            below.append(folder)
+            if folder in self._synced and not new:
+                break
             new = False  # the one above has had its place all along
+        # Only now: nobody is to rely on a folder whose own name may yet be lost.
+        self._synced.update(below)
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""

@@ -71,7 +71,7 @@ class Books:
         """Ask the ledger, or, while it is down, the slice; and count what it says. Raises as `Ledger.reserve`."""
         try:
             if self.slices is not None:
-                await self._catch_up(ask)
+                await self.catch_up(ask)
             decision = await self.ledger.reserve(ask, await self.filed(ask.tenant))
             if decision.hold is None and self.slices is not None and await self._make_room(decision, ask.tenant):
                 decision = await self.ledger.reserve(ask, await self.filed(ask.tenant))
@@ -139,8 +139,8 @@ class Books:
                 tell(ended)
         return ended
 
-    async def _catch_up(self, ask: Ask) -> None:
-        """What stands for ``ask`` already is to be found in the ledger."""
+    async def catch_up(self, ask: Ask) -> None:
+        """What stands for ``ask`` already is to be found in the ledger. Raises ``BudgetStoreUnavailableError``."""
         if self.slices is None:
             return
         self.slices.used(ask.tenant, ask.at_ms)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, make_url
@@ -27,6 +29,8 @@ Body = Callable[[Connection], T]
 log = logging.getLogger(__name__)
 
 READ = "BEGIN"
+AGAIN_S = 0.01
+"""Between two interruptions of a look that is not wanted any more."""
 PAUSE_S = 0.5
 """After it was found down, nobody asks again for so long: those that wait in line are told at once. Not where another call was
 answered meanwhile: that is a crowd and no outage."""
@@ -172,6 +176,7 @@ class _Sqlite:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="ledger-look")
         self._mine, self._open = threading.local(), set[Connection]()
+        self._looking: dict[Connection, Any] = {}
         self._pragmas = ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={round(wait_s * 1000)}")
         event.listen(self.engine, "connect", self._connected)
 
@@ -181,11 +186,15 @@ class _Sqlite:
 
     async def close(self) -> None:
         self._writing.shutdown()
-        # What reads all of the books may take minutes; nobody waits for it any more.
-        for conn in list(self._open):
-            if not conn.closed and conn.connection.info["begin"] == READ:
-                conn.connection.driver_connection.interrupt()  # type: ignore[union-attr]
-        self._reading.shutdown()
+        # What reads all of the books may take minutes; nobody waits for it any more. Between two of its statements there is nothing
+        # to interrupt, so it is done until the threads have ended.
+        ending = asyncio.create_task(asyncio.to_thread(self._reading.shutdown))
+        while not ending.done():
+            for raw in list(self._looking.values()):
+                with suppress(sqlite3.ProgrammingError):  # it is closed in this moment
+                    raw.interrupt()
+            await asyncio.wait({ending}, timeout=AGAIN_S)
+        await ending
         for conn in self._open:
             conn.close()
         self.engine.dispose()
@@ -197,6 +206,8 @@ class _Sqlite:
             conn = self._mine.conn = self.engine.connect()
             conn.connection.info["begin"] = begin
             self._open.add(conn)
+            if begin == READ:
+                self._looking[conn] = conn.connection.driver_connection
         try:
             made = body(conn)
             try:
@@ -208,6 +219,7 @@ class _Sqlite:
         except BaseException:
             self._mine.conn = None
             self._open.discard(conn)
+            self._looking.pop(conn, None)
             conn.close()
             raise
         return made

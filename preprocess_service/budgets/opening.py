@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 SEAL_S = 10.0
 """Between seals. An entry can be changed unseen only until it is sealed, and a seal costs as much for many entries as for one."""
 Close = Callable[[], Awaitable[None]]
-LOOK_S = 30.0
 SUMS_S = 600.0
 """What adding up all of the books may take."""
+LOOK_S = 30.0
 """What an answer to QueryUsage may take. It has connections of its own: a long look at a year is no sign that the ledger is down."""
 SERVICE = "reelgate.preprocess.v1.UsageService"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, delete, func, select, update
+from sqlalchemy import Connection, Executable, Update, delete, func, select, update
 
 from .books import clock
 from .database import Database
@@ -79,14 +79,17 @@ class Outbox:
         self._sink.close()
 
     async def _claim(self, tenants: int, each: int) -> list[Claimed]:
-        # All that waits is looked through while others write; claimed is then among few, unless others were faster with all of them.
-        while due := await self._due(tenants):
+        # All that waits is looked through while others write; claimed is then among few. Where others have all of them, be it that
+        # they hang in the middle of their claim, those behind are looked at.
+        passed: list[str] = []
+        while due := await self._due(tenants, passed):
             if made := await self._claim_of(due, each):
                 return made
+            passed += due
         return []
 
-    async def _due(self, most: int) -> Sequence[str]:
-        asked = _heads(self._now()).limit(most)
+    async def _due(self, most: int, passed: Sequence[str]) -> Sequence[str]:
+        asked = _heads(self._now()).where(outbox.c.tenant.not_in(passed)).limit(most)
         return await self._database.read(lambda connection: connection.execute(asked).scalars().all())
 
     async def _claim_of(self, due: Sequence[str], each: int) -> list[Claimed]:
@@ -120,7 +123,9 @@ class Outbox:
                     break
         finally:
             if left:
-                await self._write(_set(claimed.tenant, left, next_ms=0))
+                # Unless it took so long that they are another's by now.
+                ours = outbox.c.next_ms == claimed.until_ms
+                await self._write(_set(claimed.tenant, left, next_ms=0).where(ours))
 
     async def _one(self, tenant: str, row: Mapping[str, Any]) -> bool:
         """Whether the next may be told."""
@@ -151,7 +156,7 @@ class Outbox:
         return given_up
 
 
-def _set(tenant: str, seqs: Sequence[int], **values: Any) -> Executable:
+def _set(tenant: str, seqs: Sequence[int], **values: Any) -> Update:
     return update(outbox).where(outbox.c.tenant == tenant, outbox.c.seq.in_(seqs)).values(**values)
 
 

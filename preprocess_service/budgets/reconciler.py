@@ -159,7 +159,8 @@ class Reconciler:
         self._round_of += [(hold.name, hold.run) for hold in claimed]
         alone = [hold for hold in claimed if (hold.name, hold.run) not in self._watched]
         await self._each(partial(self.look, hold) for hold in alone)
-        return bool(self._left) or len(claimed) == MOST
+        # What could not be ended just now waits for the next round.
+        return any(left not in handed for left in self._left) or len(claimed) == MOST
 
     async def _ended(self, left: Left) -> None:
         """Where it has not ended, it is anybody's from now on: this replica may be about to stop."""
@@ -172,6 +173,8 @@ class Reconciler:
                 return
         except ReelgateError as error:
             log.warning("a hold waits", extra={"reason": error.reason, "run": hold.run})
+            if left.bill is not None:
+                self._left.append(left)  # nobody else knows how it ended
         await self._give([(hold.name, hold.run)])
 
     async def _each(self, work: Iterable[Callable[[], Awaitable[object]]]) -> None:

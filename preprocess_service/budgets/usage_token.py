@@ -20,8 +20,8 @@ from .usage_rules import HOUR_MS, RANGE_MAX_MS, Query
 
 LONGEST = 2048
 KEY_MAX = 64
-LAST_MS = 253_402_300_800_000
-"""The end of the year 9999."""
+LAST_MS = 253_370_764_800_000
+"""The beginning of the year 9999, which the calendar can still leave by a month."""
 
 
 def written(query: Query, place: Sequence[int | str]) -> str:
@@ -67,6 +67,7 @@ def _place(query: Query, start: object, end: object, place: object) -> tuple[int
         isinstance(key, str) and len(key) <= KEY_MAX and "\0" not in key for key in keys
     ):
         raise ValueError("not a place")
+    "".join(keys).encode()  # half a character is none: it raises
     return (bucket, *keys)
 
 

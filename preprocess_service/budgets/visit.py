@@ -11,6 +11,7 @@ from reelgate.preprocess.v1 import preprocess_pb2 as pb
 from reelgate.rpc.errors import (
     AccessError,
     BudgetStoreUnavailableError,
+    DeadlineExceededError,
     GeneratorUnavailableError,
     NotBuiltError,
     QueueFullError,
@@ -52,6 +53,8 @@ class Visit:
         """``hold`` was made for this call."""
         self._sent = False
         self._accepted: gpb.VideoAccepted | None = None
+        self._failed = False
+        """We or the generator ended the stream, not the client."""
         self._forecast, self._tried_ms = facts.Forecast(), 0
 
     @property
@@ -142,6 +145,7 @@ class Visit:
         Where the generator itself answered so before it took the request up, what was held for that is released at once: the call is
         over, nothing can come of it later. A connection that broke proves nothing.
         """
+        self._failed = not isinstance(error, DeadlineExceededError)
         if isinstance(error, VideoCancelledError) and await self._was_given_up():
             return True
         await self._refused(error)
@@ -175,7 +179,9 @@ class Visit:
         said = self._accepted
         if self._fresh and not self._sent and not hold.request_id:
             return bills.bill(Cause.NEVER_BEGAN, tokens=0)
-        if said is not None and said.cached and self._pays(hold) and (said.name, said.run) != (hold.name, hold.run):
+        if said is None or not said.cached or self._failed:
+            return None
+        if self._pays(hold) and (said.name, said.run) != (hold.name, hold.run):
             # Told that its video is there, it can fetch that at any time: hanging up now makes it no cheaper.
             return bills.bill(Cause.STORED, tokens=hold.amount.tokens)
         return None
@@ -208,6 +214,7 @@ class Visit:
             return
         ask, books = replace(self.ask, name=hold.name, run=hold.run), self._books
         try:
+            await books.catch_up(ask)
             await books.ledger.reserve(ask, await books.filed(ask.tenant))  # finds it, and holds nothing
         except ReelgateError as error:
             log.warning("a request that joined a run is not linked to it", extra={"reason": error.reason})

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,4 +51,27 @@ def test_a_note_after_the_end_goes_nowhere(tmp_path: Path, before: bytes) -> Non
     other = os.open(tmp_path / "innocent", os.O_RDWR | os.O_CREAT)
     line.write(b"late")
     os.close(other)
+    assert (tmp_path / "innocent").read_bytes() == b""
+
+
+def test_a_note_that_is_being_written_at_the_end_goes_nowhere_else(tmp_path: Path) -> None:
+    line, others = LifeLine(tmp_path / "life"), list[int]()
+
+    def end() -> None:
+        line.close()
+        others.append(os.open(tmp_path / "innocent", os.O_RDWR | os.O_CREAT))
+
+    ending = threading.Thread(target=end)
+
+    class Slow(bytes):
+        """Between the look at whether the line is held and the writing, the line is let go."""
+
+        def __add__(self, other: bytes) -> bytes:  # type: ignore[override]
+            ending.start()
+            ending.join(0.3)
+            return bytes(self) + other
+
+    line.write(Slow(b"late"))
+    ending.join(10)
+    os.close(others[0])
     assert (tmp_path / "innocent").read_bytes() == b""

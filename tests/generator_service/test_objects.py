@@ -153,3 +153,26 @@ def test_what_a_dead_process_had_staged_is_removed(tmp_path: Path) -> None:
     os.utime(folder / "snapshot.safetensors#1", (hours_ago, hours_ago))
     LocalObjects(tmp_path / "store")
     assert [file.name for file in folder.iterdir()] == ["latents.safetensors"]
+
+
+def test_a_new_folder_is_relied_on_only_once_its_own_name_is_safe(tmp_path: Path) -> None:
+    root, synced, full = tmp_path.absolute(), list[Path](), [True]
+
+    def to_disk(path: Path) -> None:
+        if full[0] and path == root / "takes":
+            raise OSError("no")
+        synced.append(path)
+
+    objects = LocalObjects(tmp_path, to_disk)
+    with pytest.raises(StoreUnavailableError):
+        objects.put("takes/one/a", b"1")
+    full[0] = False
+    synced.clear()
+    objects.put("takes/one/a", b"1")
+    assert synced[:3] == [root / "takes/one/a", root / "takes/one", root / "takes"]
+    synced.clear()
+    objects.put("takes/one/b", b"1")
+    assert synced == [root / "takes/one/b", root / "takes/one"], "what is safe is not made safe again"
+    synced.clear()
+    objects.put("takes/two/a", b"1")
+    assert synced == [root / "takes/two/a", root / "takes/two", root / "takes"]

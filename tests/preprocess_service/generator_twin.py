@@ -53,11 +53,11 @@ class Run:
 
 class Twin(GeneratorServiceServicer):
     """Remembers what it was asked; ``hold`` keeps a run at its first step until it is set, ``queue`` before its text, ``door`` a call
-    before it is accepted.
+    before it is accepted, ``shelf`` a stored video after it was named.
 
     ``breaks``: how many downloads still fail after half of the bytes. ``sha256``: of the video, as it says. ``fails``: runs end so.
     ``step_ms``: what a step takes of the device. ``refuses``: what the next calls are refused with. ``loses``: finished videos are
-    not kept. ``own_ids``: proposals of run ids are not taken.
+    not kept. ``own_ids``: proposals of run ids are not taken. ``spoils``: stored videos are named and cannot be read.
     """
 
     def __init__(self, fingerprints: dict[str, str]) -> None:
@@ -66,15 +66,15 @@ class Twin(GeneratorServiceServicer):
         self.timeouts: list[float | None] = []
         self.cancelled: list[str] = []
         self.closed = asyncio.Event()
-        self.hold, self.queue, self.door = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        for event in (self.hold, self.queue, self.door):
+        self.hold, self.queue, self.door, self.shelf = (asyncio.Event() for _ in range(4))
+        for event in (self.hold, self.queue, self.door, self.shelf):
             event.set()
         self.arrived = asyncio.Event()
         self.data = BYTES
         self.sha256 = hashlib.sha256(BYTES).hexdigest()
         self.offsets: list[int] = []
         self.breaks = 0
-        self.fails = self.loses = self.own_ids = False
+        self.fails = self.loses = self.own_ids = self.spoils = False
         self.warnings: list[str] = []
         self.estimated: list[pb.EstimateVideoRequest] = []
         self.refuses: list[ReelgateError] = []
@@ -127,7 +127,10 @@ class Twin(GeneratorServiceServicer):
             told.cached = run.state == pb.VIDEO_STATE_DONE and run.run != request.run
         yield pb.GenerateVideoResponse(accepted=told)
         try:
+            if told.cached and self.spoils:
+                raise StoreUnavailableError("the store went away", retry_after=0.01)
             if told.cached:
+                await self.shelf.wait()
                 yield pb.GenerateVideoResponse(video=self._cached(run))
                 return
             async for progress in watched(run):

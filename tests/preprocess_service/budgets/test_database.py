@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -192,3 +193,24 @@ async def test_a_long_look_does_not_keep_a_database_from_being_closed(tmp_path: 
     assert not looking.done()
     looking.cancel()
     await asyncio.wait_for(asyncio.to_thread(asyncio.run, database.close()), 5)
+
+
+async def test_neither_does_one_that_is_between_two_of_its_statements(tmp_path: Path) -> None:
+    database, until, between = Database(f"sqlite:///{tmp_path / 'books.db'}"), time.monotonic() + 20, threading.Event()
+    some = text(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000) SELECT count(*) FROM n"
+    )
+
+    def look(conn: Connection) -> None:
+        while time.monotonic() < until:
+            conn.execute(some).scalar()
+            between.set()
+            time.sleep(0.2)  # adding up what it read
+
+    looking = asyncio.create_task(database.read(look))
+    await asyncio.to_thread(between.wait)
+    begun = time.monotonic()
+    await database.close()
+    assert time.monotonic() - begun < 5
+    with pytest.raises(DBAPIError, match="interrupted"):
+        await looking

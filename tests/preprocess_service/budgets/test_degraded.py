@@ -154,3 +154,20 @@ async def test_what_a_request_may_have_is_refused_by_its_own_reason_while_the_le
         house.twin.hold.set()
         await first
         replica.books.down = False
+
+
+async def test_who_joins_a_run_of_the_slice_pays_nothing_when_the_ledger_is_back_meanwhile(
+    house: House, tmp_path: Path
+) -> None:
+    async with served(house, tmp_path, 100) as replica:
+        tokens = await tokens_of(replica, OTHER)
+        before, asked = await house.books(), len(house.twin.asked)
+        replica.books.down = True
+        house.twin.door.clear()
+        both = [asyncio.create_task(replica.video(OTHER, request_id=id_)) for id_ in ("r1", "r2")]
+        await until(lambda: len(house.twin.asked) == asked + 2)
+        replica.books.down = False
+        house.twin.door.set()
+        bills = [(await each).bill for each in both]
+        assert sorted(bill.cause for bill in bills if bill) == ["done", "joined"]
+        assert (await house.books()).charged.tokens == before.charged.tokens + tokens

@@ -16,6 +16,7 @@ from reelgate.rpc.errors import (
     InternalError,
     InvalidFieldError,
     QueueFullError,
+    StoreUnavailableError,
     TokenBudgetExhaustedError,
     VideoCancelledError,
 )
@@ -142,6 +143,7 @@ async def test_who_hangs_up_once_the_stored_video_is_named_pays_for_it(house: Ho
     async with house.replica() as replica:
         tokens = await tokens_of(replica)
         await replica.video()
+        house.twin.shelf.clear()
         async with aclosing(replica.client.generate(PROMPT, request_id=request_id)) as events:
             async for event in events:
                 if isinstance(event, v.Accepted):
@@ -149,6 +151,34 @@ async def test_who_hangs_up_once_the_stored_video_is_named_pays_for_it(house: Ho
                     break
         await until(lambda: none_open(house))
         assert (await house.books()).charged == Amount(tokens=2 * tokens, device_ms=RUN_MS)
+
+
+async def test_who_hangs_up_then_pays_although_the_ledger_was_down_for_a_moment(house: House) -> None:
+    async with house.replica(grace_s=2) as replica:
+        tokens = await tokens_of(replica)
+        await replica.video()
+        house.twin.shelf.clear()
+        async with aclosing(replica.client.generate(PROMPT)) as events:
+            async for event in events:
+                if isinstance(event, v.Accepted):
+                    replica.books.down = True
+                    break
+        called = len(replica.books.calls)
+        await until(lambda: "settle" in replica.books.calls[called:])
+        replica.books.down = False
+        await until(lambda: none_open(house))
+        assert (await house.books()).charged == Amount(tokens=2 * tokens, device_ms=RUN_MS)
+
+
+async def test_nobody_pays_for_a_stored_video_that_was_named_and_then_not_given(house: House) -> None:
+    async with house.replica(grace_s=0.2) as replica:
+        await replica.video()
+        before = await house.books()
+        house.twin.spoils = True
+        with pytest.raises(StoreUnavailableError):
+            await replica.video()
+        await until(lambda: none_open(house))
+        assert await house.books() == before
 
 
 async def test_a_request_id_that_stands_for_another_open_request_is_refused(house: House) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from preprocess_service.budgets import opening
+from preprocess_service.budgets.sql import SqlLedger
 from preprocess_service.settings import Settings
 from reelgate.rpc.errors import BudgetStoreUnavailableError, NotBuiltError
 
@@ -43,3 +45,17 @@ async def test_the_ledger_in_memory_answers_no_queries(house: House) -> None:
     async with house.replica(free=True, url="memory") as replica:
         with pytest.raises(NotBuiltError):
             [row async for row in replica.client.usage()]
+
+
+async def test_what_reads_all_of_the_books_has_a_connection_of_its_own_and_is_closed_with_them(tmp_path: Path) -> None:
+    file = tmp_path / "books.db"
+    kept = await opening.keeping(Settings(ledger=f"sqlite:///{file}"))
+    assert kept is not None
+    assert isinstance(kept.ledger, SqlLedger)
+    # The ledger itself is not asked: what becomes of the sums is no sign that it is down.
+    await kept.ledger.database.close()
+    assert await kept.ledger.drift() == ()
+    for close in kept.also:
+        await close()
+    await kept.ledger.close()
+    assert os.listdir(tmp_path) == ["books.db"], "no connection is left, so its journal is gone"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from preprocess_service.budgets import schema
 from preprocess_service.budgets.database import Database
@@ -353,3 +354,50 @@ async def test_a_webhook_behind_tls_is_told_only_where_its_certificate_is_truste
         await friend.send("a/1", b"{}")
         friend.close()
         assert len(hook.got) == 1
+
+
+class Held:
+    """A sink that takes an event once ``go`` is set."""
+
+    timeout_s = 1.0
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def send(self, key: str, body: bytes) -> None:
+        self.asked.set()
+        await self.go.wait()
+        self.got.append(key)
+
+    def close(self) -> None: ...
+
+
+async def test_who_slept_through_its_claim_leaves_the_next_ones_alone(database: Database) -> None:
+    await told_of(database, *(entry(seq=k) for k in range(1, 4)))
+    now, sleeper, awake = Clock(), Held(), Held()
+    first = asyncio.create_task(Outbox(database, sleeper, now=now).drain())
+    await sleeper.asked.wait()
+    now.ms += 60_000
+    second = asyncio.create_task(Outbox(database, awake, now=now).drain())
+    await awake.asked.wait()
+    sleeper.go.set()
+    await asyncio.wait_for(first, 10)
+    assert sleeper.got == ["acme/1"], "the others are told by who has them now, after the first"
+    awake.go.set()
+    assert await asyncio.wait_for(second, 10) == 3
+
+
+async def test_tenants_that_somebody_has_locked_keep_nobody_busy_and_hold_up_no_others() -> None:
+    with postgres() as url:
+        async with tables(url) as database:
+            await told_of(database, *(entry(tenant=f"t{k}", seq=k) for k in range(1, 9)))
+            other = create_async_engine(database.url)
+            sink = Held()
+            sink.go.set()
+            first = select(schema.outbox).where(schema.outbox.c.seq <= 6).with_for_update()
+            async with other.connect() as stuck:
+                await stuck.execute(first)
+                assert await asyncio.wait_for(Outbox(database, sink, now=Clock()).drain(), 10) == 2
+            await other.dispose()
+            assert sorted(sink.got) == ["t7/7", "t8/8"]

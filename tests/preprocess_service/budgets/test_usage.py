@@ -279,6 +279,8 @@ def test_a_place_survives_its_token(groups: list[str], data: st.DataObject, buck
         (0, 3_600_000, "x"),
         (True, 3_600_000, [0, "", "", "", ""]),
         (3_600_000, 0, [0, "", "", "", ""]),
+        (0, 3_600_000, [0, "\ud800", "", "", ""]),  # half a character
+        (253_402_300_800_000 - 3_600_000, 253_402_300_800_000, [0, "", "", "", ""]),  # no month comes after
     ],
 )
 async def test_a_token_that_somebody_wrote_is_held_to_the_rules_of_a_query(

@@ -150,6 +150,29 @@ async def test_an_open_hold_of_another_tier_is_named(used: Database) -> None:
     assert found == [("b", 0, "the hold other r is not what its entries say")]
 
 
+@pytest.mark.parametrize("changed", [{"request_id": "another's"}, {"state": "released"}])
+async def test_a_hold_that_ended_otherwise_or_is_of_another_request_is_named(
+    used: Database, changed: dict[str, str]
+) -> None:
+    found = await _after(used, update(holds).where(holds.c.name == "n3").values(**changed))
+    assert found == [("a", 0, "the hold n3 r is not what its entries say")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(budgets).values(budget="{"),
+        update(entries).where(_entry(24)).values(cause="gift"),
+        update(windows).where(windows.c.tenant == "a", windows.c.window == "day").values(window="decade"),
+    ],
+)
+async def test_words_that_no_ledger_wrote_are_named_and_hide_nothing_of_others(used: Database, change: object) -> None:
+    other = update(holds).where(holds.c.name == "other").values(tokens=12)
+    found = await _after(used, change, other)
+    assert ("b", 0, "the hold other r is not what its entries say") in found
+    assert any(tenant == "a" and "cannot be read" in what for tenant, _, what in found)
+
+
 async def test_usage_of_a_tenant_without_an_account_is_named(used: Database) -> None:
     row = {"tenant": "ghost", "hour_ms": NOON, "tier": "", "policy": "", "currency": "USD"}
     assert await _after(used, insert(usage).values(row)) == [("ghost", 0, "there is no account")]
