@@ -53,7 +53,9 @@ class Bench:
         """From now on this process gets no more of the device: a smaller card, but for its speed."""
         if self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes or 1e6) * 1e9 / total), self.device)
+            # The only one of torch's calls here that takes no device without a number.
+            index = torch.cuda.current_device() if self.device.index is None else self.device.index
+            torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes or 1e6) * 1e9 / total), index)
 
     def fresh(self) -> None:
         if self.device.type == "cuda":
