@@ -22,6 +22,12 @@ def rungs(device: str) -> tuple[Rung, ...]:
     return ON_CUDA if device == "cuda" else ON_CPU
 
 
+def within(there: tuple[Rung, ...], may_offload: str) -> tuple[Rung, ...]:
+    """Of the rungs of a device those that help a tier with this `Tier.may_offload`."""
+    useless = {"none": {Rung.EXPERT_OFFLOADED, Rung.GROUPS_OFFLOADED}, "expert": {Rung.GROUPS_OFFLOADED}}
+    return tuple(each for each in there if each not in useless.get(may_offload, ()))
+
+
 def below(rung: Rung, stage: Stage, there: tuple[Rung, ...]) -> Rung | None:
     """The next rung that can help where memory ran out in ``stage``; None at the foot of the ladder."""
     lower = [each for each in there if each > rung and (each is not Rung.TILED or stage is Stage.DECODE)]

@@ -36,6 +36,7 @@ def geometry(parts: Components) -> Geometry:
         shares=parts.tier.parallel.shares if parts.tier.parallel else 1,
         visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
+        may_offload=parts.tier.may_offload,
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,

@@ -84,3 +84,15 @@ def test_kernels_are_set_for_each_kind_of_layer_and_survive_the_texts_attention(
     Engine(parts)
     assert attention.kernels(parts.transformer) == ({"cudnn"}, {"native"})
     assert attention.kernels(parts.transformer_2) == ({"native"}, {"native"})
+
+
+def test_the_kernel_of_cross_attention_runs_where_the_texts_attention_does_not(
+    tier: Tier, tiny: Callable[..., Request]
+) -> None:
+    """This one is no CPU's, so it cannot have run when nothing is raised."""
+    engine = Engine(wan.load(tier.model_copy(update={"text_kv": False}), CPU))
+    latents(engine, tiny().take)
+    for expert in engine.experts:
+        attention.install(expert, "native", "flash3")
+    with pytest.raises(NotImplementedError, match="flash_attn_3"):
+        latents(engine, tiny().take)

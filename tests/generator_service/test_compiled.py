@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from generator_service import canary, compiled, wan
-from generator_service.core import Request
+from generator_service import canary, compiled, offload, wan
+from generator_service.core import Request, Rung
 from generator_service.engine import Engine
 from generator_service.tier import Tier
 from tests.generator_service.trained import latents, relative
@@ -68,7 +68,10 @@ def test_all_blocks_of_both_experts_share_their_graphs_which_the_canary_makes(
         found = latents(engine, take)
         assert not torch.equal(found, latents(plain, take))
         assert relative(found, latents(plain, take)) < bound
-    # No prompt and neither expert needed another.
+    # No prompt and neither expert needed another, nor does one that comes and goes.
+    here = latents(engine, take)
+    assert offload.apply(engine.parts, Rung.EXPERT_OFFLOADED) == 2
+    assert torch.equal(latents(engine, take), here)
     assert compiled.graphs() - before == graphs
 
 
