@@ -18,6 +18,8 @@ from generator_service.descent import Descent
 from generator_service.engine import Engine
 from generator_service.run import Run
 from generator_service.tier import Parallel, StepCache
+from generator_service.watchdog import device_lost
+from generator_service.worker import failure_of
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
@@ -36,7 +38,23 @@ def test_only_the_allocators_refusal_is_out_of_memory() -> None:
     assert ladder.out_of_memory(torch.OutOfMemoryError())
     assert not ladder.out_of_memory(MemoryError())
     assert not ladder.out_of_memory(RuntimeError("out of memory"))
+    assert not ladder.out_of_memory(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
     ladder.relieve(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=["CUDA", "cuBLAS", "cuDNN"],
+)
+def test_a_refusal_that_does_not_come_from_torchs_allocator_is_one_and_the_process_lives_on(error: Exception) -> None:
+    assert ladder.out_of_memory(error)
+    assert not device_lost(error)
+    assert failure_of(error, Stage.DENOISE).cause == "out of device memory"
 
 
 @pytest.fixture
