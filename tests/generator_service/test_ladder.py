@@ -13,6 +13,7 @@ from diffusers.hooks import HookRegistry
 from diffusers.hooks.group_offloading import LazyPrefetchGroupOffloadingHook
 
 from generator_service import ladder, offload, swap, wan
+from generator_service.allocations import Allocations
 from generator_service.core import Request, Rung, Stage
 from generator_service.descent import Descent
 from generator_service.engine import Engine
@@ -244,3 +245,15 @@ def names(expert: torch.nn.Module) -> set[str]:
     return {
         name for each in expert.modules() if hasattr(each, "_diffusers_hook") for name in each._diffusers_hook.hooks
     }
+
+
+def test_an_expert_for_which_there_is_no_room_is_not_left_half_on_the_device(own: Engine) -> None:
+    experts = [own.parts.transformer, own.parts.transformer_2]
+    found = swap.Swap(experts, torch.device("cpu"))
+    at_home = [each.data_ptr() for each in experts[0].parameters()]
+    size = sum(each.nbytes for each in (*experts[0].parameters(), *experts[0].buffers()))
+    with Allocations(limit=size // 2) as device, pytest.raises(torch.OutOfMemoryError):
+        found.bring(experts[0])
+    assert size // 4 < device.peak
+    assert (device.live, found.here) == (0, None)
+    assert [each.data_ptr() for each in experts[0].parameters()] == at_home
