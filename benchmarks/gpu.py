@@ -26,9 +26,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+# As the service does (`heap.py`): before torch is there.
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+import torch
 
 from benchmarks import gpu_parts, gpu_steps, gpu_whole
 from benchmarks.gpu_bench import Bench
@@ -215,7 +218,6 @@ def main() -> int:
         if chosen.out is None:  # beside everything: a later run goes on with it
             chosen.out = Path(tempfile.gettempdir()) / "reelgate-gpu.json"
         print(f"rows are kept in {chosen.out}")
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         kept = on_gpu(names, chosen.out)
     else:
         print("The same lines at small sizes on this CPU; no figure of it is one of the table's.")
