@@ -49,6 +49,10 @@ class Bench:
     def peak(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
+    def reserved(self) -> int | None:
+        """As `peak`, of what the process held of the device, room between tensors included."""
+        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
+
     def cap(self, gigabytes: float | None) -> None:
         """From now on this process gets no more of the device: a smaller card, but for its speed."""
         if self.device.type == "cuda":
