@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
 import os
 import platform
@@ -20,14 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+# As the service does (`heap.py`): before torch is there.
+os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+
+import torch
 
 from benchmarks import gpu_parts, gpu_steps, gpu_whole
 from benchmarks.gpu_bench import Bench
@@ -35,6 +39,9 @@ from benchmarks.gpu_model import Model
 from benchmarks.gpu_table import goals, table
 from benchmarks.report import close
 
+# With its number: torch's cap of memory refuses a device without one.
+FIRST_GPU = torch.device("cuda", 0)
+ROW_LIMIT_S = 570.0
 FP8, VAE = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}
 ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "device": gpu_parts.of_device,
@@ -63,29 +70,33 @@ ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
 Kept = dict[str, Any]
 
 
-def measured(name: str, bench: Bench) -> Kept:
+def measured(name: str, bench: Bench, rows: Mapping[str, Callable[[Bench], Kept]] = ROWS) -> Kept:
     """One row; an error is a row too, so that the others go on. What does not compile is measured as it is, and the row says so."""
     begun = time.perf_counter()
-    _ = bench.ceilings  # measured now, so that its tensors are in no row's peak
-    bench.fresh()
-    found = _tried(name, bench)
+    found = _tried(rows[name], bench)
     if "error" in found and bench.compile and name.startswith(("step", "request")):
-        plain = dataclasses.replace(bench, compile=False)
-        _ = plain.ceilings
-        bench.fresh()
-        without = _tried(name, plain)
+        without = _tried(rows[name], dataclasses.replace(bench, compile=False))
         found = found if "error" in without else without | {"not_compiled": found["error"]}
     return found | {
         "wall_s": round(time.perf_counter() - begun, 1),
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "when": now(),
     }
 
 
-def _tried(name: str, bench: Bench) -> Kept:
+def _tried(row: Callable[[Bench], Kept], bench: Bench) -> Kept:
+    """What an earlier try left is let go first: a model and its compiled blocks refer to each other, and two do not fit a card."""
+    gc.collect()
+    torch._dynamo.reset()
     try:
-        return ROWS[name](bench)
+        _ = bench.ceilings  # measured now, so that its tensors are in no row's peak
+        bench.fresh()
+        return row(bench)
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}".strip()[:500]}
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def environment(device: torch.device) -> dict[str, str]:
@@ -155,19 +166,37 @@ def check(names: list[str]) -> Kept:
     return kept
 
 
-def on_gpu(names: list[str], out: Path | None) -> Kept:
+def on_gpu(names: list[str], out: Path) -> Kept:
     """Several rows in a process each, so that none finds the memory or the graphs of another; one in this process."""
-    device = torch.device("cuda")
     kept: Kept = {"rows": {}}
     for name in names:
         if len(names) > 1:
-            subprocess.run([sys.executable, __file__, "--row", name, "--out", str(out), "--quiet"], check=False)
-            kept = json.loads(out.read_text("utf-8")) if out is not None and out.is_file() else kept
+            command = [sys.executable, __file__, "--row", name, "--out", str(out), "--quiet"]
+            kept = apart(command, name, out)
         else:
-            kept = keep(out, name, measured(name, Bench(Model(device=device, real=True))), environment(device))
-        if name in kept["rows"]:
-            print(said(name, kept["rows"][name]), flush=True)
+            row = measured(name, Bench(Model(device=FIRST_GPU, real=True)))
+            kept = keep(out, name, row, environment(FIRST_GPU))
+        print(said(name, kept["rows"][name]), flush=True)
     return kept
+
+
+def apart(command: Sequence[str], name: str, out: Path, limit: float = ROW_LIMIT_S) -> Kept:
+    """All rows so far, after ``command`` was to keep the row ``name`` in ``out``. One that was killed or takes longer than ``limit``
+    seconds leaves an error, and never the figures of an earlier run."""
+    begun = time.perf_counter()
+    try:
+        code: int | str = subprocess.run(command, check=False, timeout=limit).returncode
+    except subprocess.TimeoutExpired:
+        code = f"none, stopped after {limit:.0f} s"
+    kept: Kept = json.loads(out.read_text("utf-8")) if out.is_file() else {"rows": {}}
+    if code == 0 and name in kept["rows"]:
+        return kept
+    row = {
+        "error": f"its process ended with {code}",
+        "wall_s": round(time.perf_counter() - begun, 1),
+        "when": now(),
+    }
+    return keep(out, name, row, kept.get("environment", {}))
 
 
 def main() -> int:
@@ -189,7 +218,6 @@ def main() -> int:
         if chosen.out is None:  # beside everything: a later run goes on with it
             chosen.out = Path(tempfile.gettempdir()) / "reelgate-gpu.json"
         print(f"rows are kept in {chosen.out}")
-        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
         kept = on_gpu(names, chosen.out)
     else:
         print("The same lines at small sizes on this CPU; no figure of it is one of the table's.")

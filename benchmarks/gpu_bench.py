@@ -49,11 +49,17 @@ class Bench:
     def peak(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
+    def reserved(self) -> int | None:
+        """As `peak`, of what the process held of the device, room between tensors included."""
+        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
+
     def cap(self, gigabytes: float | None) -> None:
         """From now on this process gets no more of the device: a smaller card, but for its speed."""
         if self.device.type == "cuda":
             total = torch.cuda.get_device_properties(self.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes or 1e6) * 1e9 / total), self.device)
+            # The only one of torch's calls here that takes no device without a number.
+            index = torch.cuda.current_device() if self.device.index is None else self.device.index
+            torch.cuda.set_per_process_memory_fraction(min(1.0, (gigabytes or 1e6) * 1e9 / total), index)
 
     def fresh(self) -> None:
         if self.device.type == "cuda":

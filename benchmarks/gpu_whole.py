@@ -56,6 +56,12 @@ def memory(bench: Bench, cap: float | None = None, **changes: Any) -> Row:
     decoded = engine.begin_decode(state.latents)
     while not decoded.done:
         engine.decode(decoded)
-    found = {"peak_bytes": bench.peak(), "step_seconds": spent, "marks": marks, "experts": len(used)}
+    found = {
+        "peak_bytes": bench.peak(),
+        "reserved_bytes": bench.reserved(),
+        "step_seconds": spent,
+        "marks": marks,
+        "experts": len(used),
+    }
     bench.cap(None)
     return found | {"kernels": gpu_model.kernels_of(engine)}

@@ -22,6 +22,7 @@ def start() -> int:
     and only a new process can go on. Of the processes of `torchrun` the first one serves, and the others make passes with it."""
     # Before there are threads: the one that steps would have a heap of its own.
     heap.keep()
+    heap.keep_on_device()
     logs.configure()
     # Its progress bars and notices are not ours to show.
     logging.getLogger("diffusers").setLevel(logging.ERROR)

@@ -6,6 +6,7 @@ that something differs from block to block, and as many times the wait at the st
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
@@ -46,8 +47,10 @@ def check(made: int, most: int) -> None:
         raise GraphsError(f"compiling made {made} graphs, and {most} were expected")
 
 
-def available() -> str:
-    """ "" where this machine can compile for a CPU or a GPU; else what is missing."""
+def available(device: str = "cpu") -> str:
+    """ "" where this machine can compile for a kind of device ("cuda", "cpu"); else what is missing."""
+    if device == "cuda" and importlib.util.find_spec("triton") is None:
+        return "triton, which writes a GPU's kernels, is not installed"
     inductor: Any = torch._inductor
     try:
         from torch._inductor.cpp_builder import get_cpp_compiler

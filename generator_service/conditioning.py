@@ -8,6 +8,8 @@ One thread at a time, the one that steps: nothing here locks.
 
 from __future__ import annotations
 
+import torch
+
 from generator_service import swap, text
 from generator_service.core import Take
 from generator_service.lending import MIB, Lender
@@ -51,10 +53,14 @@ class Conditioner(Lender):
         """A text encoder that swaps is on the device for this text only."""
         parts = self._parts
         visit = swap.of(parts.text_encoder)
-        if visit is None:
-            return text.prompt_states(key, parts.tokenizer, parts.text_encoder)
         try:
-            visit.bring(parts.text_encoder)
-            return text.prompt_states(key, parts.tokenizer, parts.text_encoder)
+            if visit is not None:
+                visit.bring(parts.text_encoder)
+            found = text.prompt_states(key, parts.tokenizer, parts.text_encoder)
+            if parts.device.type == "cuda":
+                # Else its time would be that of the first denoise step, which waits.
+                torch.cuda.synchronize(parts.device)
+            return found
         finally:
-            visit.leave()
+            if visit is not None:
+                visit.leave()

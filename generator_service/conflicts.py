@@ -30,8 +30,6 @@ def _shape(tier: Tier) -> Iterator[str]:
 def _text(tier: Tier) -> Iterator[str]:
     if tier.fold_text and not tier.text_kv:
         yield "fold_text folds what text_kv keeps: it needs text_kv"
-    if tier.cross_attention not in ("native", "auto") and not tier.text_kv:
-        yield f"cross_attention {tier.cross_attention} is set on text_kv's attention: it needs text_kv"
     if tier.fold_text and tier.cross_attention == "flash3":
         yield "fold_text needs an attention kernel that takes an additive mask: flash3 takes none"
 
@@ -42,8 +40,8 @@ def _kernels(tier: Tier) -> Iterator[str]:
             yield f"attention {name} needs float16 or bfloat16, not {tier.dtype}"
     if tier.quantisation == "fp8" and tier.dtype == "float16":
         yield "fp8 with row-wise scales gives bfloat16: use dtype bfloat16"
-    if tier.compile and tier.offload != "none":
-        yield "compile makes one graph of a block, and offload's hooks would break it"
+    if tier.compile and tier.offload == "group":
+        yield "compile makes one graph of a block, and the hooks of offload group would break it"
     if tier.compile and tier.step_cache is not None:
         yield "compile makes one graph of a block, and step_cache's hooks would break it"
     if tier.compile and tier.batch:

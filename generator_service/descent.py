@@ -48,7 +48,9 @@ class Descent:
 
         least = offload.OFFLOADS[self._engines[tier].tier.offload]
         wanted = max((rung for of, rung in list(self._rungs.values()) if of == tier), default=least)
-        wanted = max(wanted, least) if wanted >= Rung.EXPERT_OFFLOADED else least
+        # Alone nothing more leaves than in groups: weights that are away are not moved again.
+        most = offload.OFFLOADS[self._engines[tier].tier.may_offload]
+        wanted = max(min(wanted, most), least) if wanted >= Rung.EXPERT_OFFLOADED else least
         if self._applied.get(tier, least) is not wanted:
             offload.apply(self._engines[tier].parts, wanted)
             self._applied[tier] = wanted
@@ -58,7 +60,8 @@ class Descent:
         is none left. Its tally starts anew: what failed is the house's own expense."""
         if not ladder.out_of_memory(error):
             return None
-        rung = ladder.below(self.rung(run.request), run.tally.stage, self._there)
+        there = ladder.within(self._there, self._may_offload(run.request.take.tier))
+        rung = ladder.below(self.rung(run.request), run.tally.stage, there)
         if rung is None:
             return None
         # The frames of the traceback hold the tensors of the step that failed.
@@ -76,6 +79,10 @@ class Descent:
             expert_ns=Counter(),
         )
         return rung
+
+    def _may_offload(self, tier: str) -> str:
+        engine = self._engines.get(tier)
+        return "group" if engine is None else engine.tier.may_offload
 
     def relieve(self) -> None:
         """After the failed work was dropped. What is kept of texts is made again where it is needed."""

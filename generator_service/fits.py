@@ -136,6 +136,7 @@ def of(tier: Tier) -> Geometry:
         visiting=text if tier.text_encoder == "swap" else 0,
         shares_passes=tier.shares_attention,
         offload=tier.offload,
+        may_offload=tier.may_offload,
     )
 
 

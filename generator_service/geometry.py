@@ -84,6 +84,8 @@ class Geometry:
     residual: bool = False
     # "none", "expert" or "group": what of the experts' weights is never on the device, see `Tier.offload`.
     offload: str = "none"
+    # How far the ladder may go with them, see `Tier.may_offload`.
+    may_offload: str = "group"
 
     @classmethod
     def of(

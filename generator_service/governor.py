@@ -18,6 +18,7 @@ from generator_service.core import Expert, Progress, Report, Request, Rung, Stag
 from generator_service.descent import Descent
 from generator_service.estimate import Estimator
 from generator_service.geometry import Geometry
+from generator_service.graphs import Graphs
 from generator_service.memory import Memory, host_bytes
 from generator_service.run import Run
 from generator_service.scheduler import Bytes, Company, Limits, Scheduler
@@ -59,9 +60,8 @@ class Governor:
         self.descent = Descent({}, ())
         self._memory_bytes, self._breaker, self._guard, self._measure = memory_bytes, breaker, guard, measure
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
-        self._peak, self._most = peak, 0
-        self._dead = False
-        self._made_before = 0
+        self._dead, self._peak, self._most = False, peak, 0
+        self._made_before, self._graphs = 0, Graphs()
         self._longest_of: tuple[object, float | None, float] = (None, None, 0.0)
         self._engines: Mapping[str, Engine] = {}
         self._geometries: Mapping[str, Geometry] = {}
@@ -101,12 +101,10 @@ class Governor:
         done: frozenset[Stage] = frozenset(),
     ) -> None:
         """``done``: stages that it has behind it already. Raises what `Admission.check` raises."""
-        if self.admission is None:
+        if self.admission is None or not self._admitting:
             return
         take, priority = request.take, self._engines[request.take.tier].tier.priority
         forecast = functools.partial(scheduler.forecast, take.tenant, now=self._clock(), priority=priority)
-        if not self._admitting:
-            return
         self.admission.check(request, left=left, forecast=lambda own: forecast(predicted=own), done=done)
 
     def now(self) -> float:
@@ -161,8 +159,9 @@ class Governor:
     def step(self, run: Run) -> Iterator[None]:
         """Around one step of ``run``. Raises `watchdog.StuckError` after one that took far too long."""
         self.descent.put(run)
-        self._made_before = self._texts_made(run.request.take)
-        with self._watched(run, self._longest(run.request)):
+        self._made_before = self._texts_made(take := run.request.take)
+        graphs = self._graphs.step(run, self._engines[take.tier].tier.compile)
+        with graphs, self._watched(run, None if self._graphs.making else self._longest(run.request)):
             yield
         self._learn_peak(run)
 
@@ -192,7 +191,8 @@ class Governor:
     def made(self, request: Request, progress: Progress, seconds: float) -> None:
         """A step of ``request`` took ``seconds`` of device time."""
         take = request.take
-        if self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
+        compiled = self._graphs.making and progress.stage is Stage.DENOISE
+        if compiled or self.descent.rung(request) is not Rung.PLAIN or take.tier not in self._geometries:
             return
         geometry, texts = self._geometries[take.tier], self._texts_made(take) - self._made_before
         kinds = flops.stages(geometry, geometry.shape(take), texts)[progress.stage]

@@ -8,6 +8,8 @@ keeps what it has has none of it.
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import MutableMapping
 
 # Names and numbers of malloc.h, see mallopt(3).
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
@@ -23,3 +25,10 @@ def keep() -> bool:
     if mallopt is None:
         return False
     return all(mallopt(*each) == 1 for each in ((ARENA_MAX, 1), (MMAP_THRESHOLD, LARGE), (TRIM_THRESHOLD, KEPT)))
+
+
+def keep_on_device(environment: MutableMapping[str, str] = os.environ) -> None:
+    """The same of a GPU's memory, best before torch is imported: steps, texts and decodes need blocks of many sizes, and holes between
+    fixed segments would be room that the prediction counts and nobody can have. What an operator has set stays."""
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & environment.keys():
+        environment["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"

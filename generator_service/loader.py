@@ -37,6 +37,9 @@ class Loader:
         from generator_service.engine import Engine
 
         device = torch.device(wan.device_name(self._settings.device))
+        if device.type == "cuda" and device.index is not None:
+            # Streams are made on the current device, which is the first one until somebody says otherwise, in each thread.
+            torch.cuda.set_device(device)
         if self._settings.threads:
             torch.set_num_threads(self._settings.threads)
         self._crew = self._started(device)

@@ -9,16 +9,20 @@ import torch
 from diffusers import UniPCMultistepScheduler
 from torch import nn
 
-from generator_service import flops, post
+from generator_service import flops, ladder, post
 from generator_service.core import Finish, Stage, Take
 from generator_service.engine import Engine
 from generator_service.estimate import Estimator
 from generator_service.flops import Kind
 from generator_service.geometry import Geometry
+from generator_service.tier import Tier
 from generator_service.wan import Components
 
+Size = tuple[int, int, int]
 # The smallest video, and one of twice the size: two points for a line. The first round of each only warms.
-SIZES = ((32, 32, 5), (64, 64, 9))
+SIZES: tuple[Size, ...] = ((32, 32, 5), (64, 64, 9))
+# A GPU takes as long for either, the time to call its kernels; these are work for one, a few seconds of an A14B's.
+SIZES_ON_GPU: tuple[Size, ...] = ((416, 256, 33), (832, 480, 33))
 ROUNDS = 3
 
 
@@ -36,6 +40,7 @@ def geometry(parts: Components) -> Geometry:
         shares=parts.tier.parallel.shares if parts.tier.parallel else 1,
         visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
+        may_offload=parts.tier.may_offload,
         expert=_bytes(parts.transformer),
         experts=len(experts),
         text_kept=(parts.tier.text_kv_mib << 20) if parts.tier.text_kv else 0,
@@ -74,17 +79,38 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
     limits = engine.tier
     if limits.compile:
         return  # each of these sizes would be compiled first, and then used for nothing else
-    for width, height, frames in SIZES:
-        if width > limits.width.max or height > limits.height.max or frames > limits.frames.max:
-            continue
+    full = False
+    for width, height, frames in sizes_for(limits, engine.parts.device.type):
         if limits.parallel and engine.latent_tokens(width, height, frames) % limits.parallel.shares:
             continue
-        for turn in range(ROUNDS):
-            # Another text each time: what is kept of a text must not pass for its encoding.
-            for stage, kind, seconds in _video(engine, sizes, f"a {turn} {width}", width, height, frames):
-                if turn:
-                    estimator.step(engine.tier.tier, stage, kind, seconds)
+        try:
+            _measure(engine, sizes, estimator, (width, height, frames))
+        except Exception as error:
+            if not ladder.out_of_memory(error):
+                raise
+            full = True
+        if full:  # a larger one has no room either; requests will show what they take
+            ladder.relieve(engine.parts.device)
+            break
     engine.text.clear()
+
+
+def _measure(engine: Engine, sizes: Geometry, estimator: Estimator, size: Size) -> None:
+    for turn in range(ROUNDS):
+        # Another text each time: what is kept of a text must not pass for its encoding.
+        for stage, kind, seconds in _video(engine, sizes, f"a {turn} {size[0]}", *size):
+            if turn:
+                estimator.step(engine.tier.tier, stage, kind, seconds)
+
+
+def sizes_for(tier: Tier, device: str) -> tuple[Size, ...]:
+    """What is measured of ``tier`` on a kind of device ("cuda", "cpu"), within its limits."""
+
+    def within(sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+        most = (tier.width.max, tier.height.max, tier.frames.max)
+        return tuple(size for size in sizes if all(each <= limit for each, limit in zip(size, most, strict=True)))
+
+    return (within(SIZES_ON_GPU) if device == "cuda" else ()) or within(SIZES)
 
 
 def _video(

@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections import deque
 
+from generator_service import ladder
 from generator_service.core import Rung, Stage, Take
 from generator_service.geometry import Geometry, Shape
 
@@ -147,13 +148,14 @@ class Memory:
     def need(self, geometry: Geometry, take: Take) -> Need:
         """Where weights cannot leave the device, the rungs below take nothing off them."""
         need = predict(geometry, geometry.shape(take), cached=self._cached)
-        stays = Rung.EXPERT_OFFLOADED not in self.rungs
-        return dataclasses.replace(need, offloaded=0, grouped=0) if stays else need
+        if Rung.EXPERT_OFFLOADED not in self.rungs or geometry.may_offload == "none":
+            return dataclasses.replace(need, offloaded=0, grouped=0)
+        return dataclasses.replace(need, grouped=need.offloaded) if geometry.may_offload == "expert" else need
 
     def fit(self, geometry: Geometry, take: Take) -> Fit:
         """Whether ``take`` can run here, and from which rung on."""
         need, factor = self.need(geometry, take), self.correction(take.tier).factor
-        for rung in self.rungs:
+        for rung in ladder.within(self.rungs, geometry.may_offload):
             predicted = round(need.peak(rung) * factor)
             if predicted <= self.available:
                 return Fit(predicted=predicted, available=self.available, rung=rung)

@@ -10,7 +10,11 @@ from typing import Any
 
 import torch
 from diffusers.hooks import HookRegistry, apply_group_offloading
-from diffusers.hooks.group_offloading import _GROUP_OFFLOADING
+from diffusers.hooks.group_offloading import (
+    _GROUP_OFFLOADING,
+    _LAYER_EXECUTION_TRACKER,
+    _LAZY_PREFETCH_GROUP_OFFLOADING,
+)
 from torch import nn
 
 from generator_service import swap
@@ -54,7 +58,10 @@ def _unhook(parts: Components) -> None:
         if (found := swap.of(expert)) is not None:
             found.remove()
         if _grouped(expert):
-            HookRegistry.check_if_exists_or_initialize(expert).remove_hook(_GROUP_OFFLOADING, recurse=True)
+            registry = HookRegistry.check_if_exists_or_initialize(expert)
+            # The last two watch the first pass, for which block follows which, and stay where that one failed.
+            for name in (_GROUP_OFFLOADING, _LAYER_EXECUTION_TRACKER, _LAZY_PREFETCH_GROUP_OFFLOADING):
+                registry.remove_hook(name, recurse=True)
 
 
 def _swap(parts: Components) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from generator_service.pinned import Pieces
+
 HOST = torch.device("cpu")
 
 
@@ -39,10 +41,13 @@ class Swap:
         """``expert`` is on the device when this returns, and the others are not."""
         if self._here is expert:
             return
-        if self._here is not None:
-            self._forget(self._here)
-        for tensor, kept in self._kept_of(expert):
-            tensor.data = torch.empty_like(kept, device=self._device).copy_(kept, non_blocking=True)
+        self.leave()
+        try:
+            for tensor, kept in self._kept_of(expert):
+                tensor.data = torch.empty_like(kept, device=self._device).copy_(kept, non_blocking=True)
+        except BaseException:  # there is no room for it: half of it would stay, and take the other one's
+            self._forget(expert)
+            raise
         self._here = expert
         self.swaps += 1
 
@@ -84,10 +89,11 @@ def _tensors(expert: nn.Module) -> list[Tensor]:
 
 
 def _on_host(expert: nn.Module, *, pinned: bool) -> list[Tensor]:
-    """Copies where the tensors lie elsewhere. Pinned one by one: a whole expert at once would need its size again."""
-    found = []
+    """Copies where the tensors lie elsewhere, and where they are to be pinned and are not. One by one: a whole expert at once would need
+    its size again."""
+    found, pieces = [], Pieces(sum(each.nbytes for each in _tensors(expert)))
     for tensor in _tensors(expert):
         kept = tensor.data.to(HOST)
-        found.append(kept.pin_memory() if pinned else kept)
+        found.append(pieces.keep(kept) if pinned and not kept.is_pinned() else kept)
         tensor.data = found[-1]
     return found

@@ -97,8 +97,9 @@ class Tier(pydantic.BaseModel):
 
     ``flow_shift`` and ``boundary_ratio`` come from the model's own files unless they are set here.
 
-    ``text_kv`` keeps cross-attention's keys and values of a text over the steps; it changes no bit. ``fold_text`` has them
-    hold the padding as one row: smaller and faster, equal up to rounding only, so it changes the execution fingerprint.
+    ``text_kv`` keeps cross-attention's keys and values of a text over the steps; it changes no bit where blocks are not
+    compiled. ``fold_text`` has them hold the padding as one row: smaller and faster, equal up to rounding only, so it changes the execution
+    fingerprint.
     ``text_kv_mib`` bounds them, and ``text_states_mib`` what is kept of the text encoder's work, on the device, in MiB.
 
     ``share_passes`` makes what the two passes of a guided step have in common once (`once.py`); it changes no bit.
@@ -181,6 +182,14 @@ class Tier(pydantic.BaseModel):
         """Whether the first block's self-attention is made once for both passes of a step: not where the block is one compiled graph,
         nor where both passes are one."""
         return self.share_passes and not self.compile and not self.batch
+
+    @property
+    def may_offload(self) -> Literal["none", "expert", "group"]:
+        """How far the ladder may take weights off the device: an expert comes and goes as a whole, but what brings single blocks are hooks
+        around them, and there compiling and step caches have theirs already; processes that share a step have both."""
+        if self.parallel is not None:
+            return "none"
+        return "expert" if self.compile or self.step_cache is not None else "group"
 
     def settings(self) -> dict[str, str]:
         """What decides how the tier runs, for people: every setting but those that the contract has a field of its own for."""

@@ -49,7 +49,7 @@ def check(tier: Tier, device: torch.device) -> None:
         raise NotHereError("offload moves weights to the host's memory, which is where a CPU has them already")
     if tier.text_encoder == "swap" and device.type == "cpu":
         raise NotHereError("text_encoder swap brings UMT5 from the host's memory, which is where a CPU has it already")
-    if tier.compile and (missing := compiled.available()):
+    if tier.compile and (missing := compiled.available(device.type)):
         raise NotHereError(f"compile: {missing}")
 
 

@@ -171,6 +171,8 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
         "cross_attention": (tuned.cross_attention, "native"),
         "fused": (tier.fuse_qkv, False),
         "compiled": (tier.compile, False),
+        # Beside compiled blocks keys and values are made by the plain product, inside them by the compiled one.
+        "text_kv": (tier.text_kv or not tier.compile, True),
         # One that visits the device makes the bits of one that lives there.
         "text_encoder": (tier.text_encoder if tier.text_encoder == "host" else "device", "device"),
         "lora": ([_content(place, tier) for place in (tier.lora, tier.lora_2) if place], []),

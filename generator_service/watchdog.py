@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from generator_service import ladder
+
 
 class StuckError(Exception):
     """A step took far longer than was predicted."""
@@ -61,7 +63,7 @@ def device_lost(error: BaseException) -> bool:
     """Whether only a new process can go on after ``error``: the group broke, or the context on the GPU did. By name, so that nobody
     imports torch to ask."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"DeviceLostError", "AcceleratorError"}) and "OutOfMemoryError" not in names
+    return bool(names & {"DeviceLostError", "AcceleratorError"}) and not ladder.out_of_memory(error)
 
 
 def check_latents(latents: Any) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from generator_service import ladder
 from generator_service.core import Failure, Outcome, Progress, Report, Request, Reuse, Rung, Stage
 from generator_service.keeper import Drop, Keeper, Latents
 from generator_service.run import Run
@@ -255,8 +256,9 @@ def failure_of(error: BaseException, stage: Stage) -> Failure:
         "NotFiniteError": "the latents are not finite",
         "ConstantError": "the latents are constant",
         "StuckError": "a step took far longer than predicted",
-        "OutOfMemoryError": "out of device memory",
     }
+    if ladder.out_of_memory(error):
+        return Failure(reason=GENERATION_FAILED, stage=stage, cause="out of device memory")
     cause = causes.get(type(error).__name__, "an unforeseen error; the log has it")
     return Failure(reason=GENERATION_FAILED, stage=stage, cause=cause)
 

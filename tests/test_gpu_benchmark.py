@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.cuda._utils import _get_device_index
+
+from benchmarks import gpu
+from benchmarks.gpu_bench import Bench
+from benchmarks.gpu_model import Model
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
@@ -53,6 +62,70 @@ def test_the_table_counts_what_was_kept_against_its_goals(tmp_path: Path) -> Non
     assert "4.900 s     4.000     1.23  SGLang 5.14" in done.stdout
     assert "RuntimeError: no room" in done.stdout
     assert "device: a card" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "limit", "said"),
+    [
+        ("import os; os.abort()", 60.0, "its process ended with -6"),
+        ("import time; time.sleep(60)", 0.5, "its process ended with none, stopped after 0 s"),
+        ("pass", 60.0, "its process ended with 0"),
+    ],
+    ids=["killed", "too long", "nothing kept"],
+)
+def test_a_row_whose_process_dies_is_an_error_and_not_an_earlier_runs_figure(
+    tmp_path: Path, script: str, limit: float, said: str
+) -> None:
+    out, earlier = tmp_path / "gpu.json", {"seconds": [1.0], "wall_s": 9.0}
+    name = "step-480p" if "pass" not in script else "device"
+    out.write_text(json.dumps({"rows": {"step-480p": earlier, "switch": earlier}, "environment": {"device": "a card"}}))
+    kept = gpu.apart([sys.executable, "-c", script], name, out, limit)
+    assert kept == json.loads(out.read_text())
+    assert kept["rows"][name]["error"] == said
+    assert kept["rows"]["switch"] == earlier
+    assert kept["environment"] == {"device": "a card"}
+
+
+def test_what_does_not_compile_is_measured_plain_once_its_model_is_gone() -> None:
+    class Part:
+        """As a compiled block, it refers to itself."""
+
+        def __init__(self) -> None:
+            self.call = self.__init__
+
+    parts: list[weakref.ref[Part]] = []
+
+    def row(bench: Bench) -> dict[str, Any]:
+        alive = sum(each() is not None for each in parts)
+        part = Part()
+        parts.append(weakref.ref(part))
+        if bench.compile:
+            raise RuntimeError("no graph")
+        return {"alive": alive}
+
+    bench = Bench(Model(device=torch.device("cpu"), real=False, dtype=torch.float32), compile=True)
+    gc.disable()
+    try:
+        found = gpu.measured("step-x", bench, {"step-x": row})
+    finally:
+        gc.enable()
+    assert (found["alive"], found["not_compiled"], len(parts)) == (0, "RuntimeError: no graph", 2)
+
+
+def test_ceilings_that_fail_are_an_error_of_their_row() -> None:
+    class Broken(Bench):
+        @property
+        def ceilings(self) -> Any:
+            raise ValueError("no product")
+
+    bench = Broken(Model(device=torch.device("cpu"), real=False, dtype=torch.float32))
+    assert gpu.measured("device", bench)["error"] == "ValueError: no product"
+
+
+def test_the_gpu_has_a_number_since_the_cap_of_memory_takes_none_without() -> None:
+    assert _get_device_index(gpu.FIRST_GPU) == 0
+    with pytest.raises(ValueError, match="specified index"):
+        _get_device_index(torch.device("cuda"))
 
 
 @pytest.mark.parametrize("processes", [2, 4])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from diffusers.models import attention_dispatch
 
 from generator_service import attention, wan
 from generator_service.attention import NoKernelError, Site
@@ -84,3 +85,40 @@ def test_kernels_are_set_for_each_kind_of_layer_and_survive_the_texts_attention(
     Engine(parts)
     assert attention.kernels(parts.transformer) == ({"cudnn"}, {"native"})
     assert attention.kernels(parts.transformer_2) == ({"native"}, {"native"})
+
+
+def test_the_kernel_of_cross_attention_runs_where_the_texts_attention_does_not(
+    tier: Tier, tiny: Callable[..., Request]
+) -> None:
+    """This one is no CPU's, so it cannot have run when nothing is raised."""
+    engine = Engine(wan.load(tier.model_copy(update={"text_kv": False}), CPU))
+    latents(engine, tiny().take)
+    for expert in engine.experts:
+        attention.install(expert, "native", "flash3")
+    with pytest.raises(NotImplementedError, match="flash_attn_3"):
+        latents(engine, tiny().take)
+
+
+def test_sage_is_one_operation_of_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its package is on no CPU: what stands for it begins as it does, with a question that no graph can hold."""
+
+    def sageattn(*, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **named: object) -> torch.Tensor:
+        assert named == {"tensor_layout": "NHD", "is_causal": False, "sm_scale": None, "return_lse": False}
+        assert torch.cuda.device_count() >= 0
+        query, key, value = (each.transpose(1, 2) for each in (q, k, v))
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+    monkeypatch.setattr(attention_dispatch, "sageattn", sageattn)
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return attention_dispatch.dispatch_attention_fn(query, key, value, backend=attention.KERNELS["sage"]) + 1.0
+
+    rows = [torch.randn(1, 6, 2, 16) for _ in range(3)]
+    expected = torch.nn.functional.scaled_dot_product_attention(*(each.transpose(1, 2) for each in rows)) + 1.0
+    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")(*rows)
+    assert torch.equal(compiled, expected.transpose(1, 2))
+    assert compiled.is_contiguous()
+    with pytest.raises(ValueError, match="no mask"):
+        attention_dispatch.dispatch_attention_fn(
+            *rows, attn_mask=torch.zeros(1, 1, 1, 6), backend=attention.KERNELS["sage"]
+        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from generator_service import canary, compiled, wan
-from generator_service.core import Request
+from generator_service import canary, compiled, offload, tuning, wan
+from generator_service.core import Request, Rung
 from generator_service.engine import Engine
 from generator_service.tier import Tier
 from tests.generator_service.trained import latents, relative
@@ -68,7 +69,10 @@ def test_all_blocks_of_both_experts_share_their_graphs_which_the_canary_makes(
         found = latents(engine, take)
         assert not torch.equal(found, latents(plain, take))
         assert relative(found, latents(plain, take)) < bound
-    # No prompt and neither expert needed another.
+    # No prompt and neither expert needed another, nor does one that comes and goes.
+    here = latents(engine, take)
+    assert offload.apply(engine.parts, Rung.EXPERT_OFFLOADED) == 2
+    assert torch.equal(latents(engine, take), here)
     assert compiled.graphs() - before == graphs
 
 
@@ -77,3 +81,9 @@ def test_graphs_that_were_not_expected_are_refused() -> None:
     for made in (0, 2):
         with pytest.raises(compiled.GraphsError, match=f"made {made} graphs"):
             compiled.check(made, 1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is here")
+def test_a_gpu_is_compiled_for_by_triton_and_without_it_the_tier_is_refused_before_anything_is_read(tier: Tier) -> None:
+    with pytest.raises(tuning.NotHereError, match="triton"):
+        tuning.check(tier.model_copy(update={"compile": True}), torch.device("cuda"))

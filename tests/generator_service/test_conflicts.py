@@ -21,8 +21,7 @@ SIXTEEN = "fps: 8\ndtype: bfloat16\n"
         ("attention: sage", "needs float16 or bfloat16"),
         ("dtype: float16\nquantisation: fp8", "use dtype bfloat16"),
         ("dtype: bfloat16\nfold_text: true\ncross_attention: flash3", "takes an additive mask"),
-        ("dtype: bfloat16\ntext_kv: false\ncross_attention: cudnn", "it needs text_kv"),
-        ("compile: true\noffload: group", "offload's hooks would break it"),
+        ("compile: true\noffload: group", "hooks of offload group would break it"),
         ("compile: true\nstep_cache: {kind: first_block}", "step_cache's hooks would break it"),
         ("compile: true\nbatch: true", "passes of many"),
         ("lora_2: low.safetensors", "both experts"),
@@ -46,6 +45,12 @@ def test_what_does_not_go_together_is_refused_with_its_reason(tmp_path: Path, ad
     with pytest.raises(ValueError, match=r"small\.yaml") as refused:
         tiers.load(tmp_path / "small.yaml")
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("added", ["compile: true\noffload: expert", "text_kv: false\ncross_attention: cudnn"])
+def test_what_goes_together_is_taken(tmp_path: Path, added: str) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD.replace("fps: 8", f"{SIXTEEN}{added}"))
+    assert tiers.load(tmp_path / "small.yaml").tier
 
 
 def test_guidance_that_is_off_cannot_be_thinned_out(tmp_path: Path) -> None:

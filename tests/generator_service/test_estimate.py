@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 
 import pytest
 
-from generator_service import flops
+from generator_service import fits, flops, measure
+from generator_service import tier as tiers
 from generator_service.core import Request, Stage
 from generator_service.estimate import UNKNOWN_P95, Estimator, Spread
 from tests.generator_service.geometries import SMALL
@@ -104,3 +106,29 @@ def test_runs_of_another_size_say_nothing_where_there_are_enough_of_the_same() -
         spread.observe(100.0, 101.0)
     assert spread.quantiles(0.12) == pytest.approx((2.0, 2.0))
     assert spread.quantiles(80.0) == pytest.approx((1.01, 1.01))
+
+
+@pytest.mark.parametrize("name", ["full", "fast"])
+def test_what_is_measured_on_a_gpu_at_the_start_says_what_its_videos_take(name: str) -> None:
+    """A card that needs 40 ms to call a step's kernels, within a twentieth, and else does 450 TFLOP a second."""
+    tier = tiers.load(tiers.FOLDER / f"{name}.yaml", "model")
+    sizes, chance, estimator = fits.of(tier), random.Random(0), Estimator()
+
+    def seconds(work: float) -> float:
+        return max(0.04 * chance.uniform(0.95, 1.05), work / 450e12)
+
+    for size in measure.sizes_for(tier, "cuda"):
+        for kind in flops.stages(sizes, sizes.shape(fits.take_of(tier, size)))[Stage.DENOISE]:
+            for _ in range(2):
+                estimator.step(name, Stage.DENOISE, kind, seconds(kind.work))
+    for size in fits.SIZES:
+        kind = flops.stages(sizes, sizes.shape(fits.take_of(tier, size)))[Stage.DENOISE][-1]
+        assert estimator.of_step(name, Stage.DENOISE, kind) == pytest.approx(kind.work / 450e12, rel=0.1)
+
+
+def test_a_small_model_is_measured_at_its_own_sizes_on_any_device() -> None:
+    small = tiers.load(tiers.FOLDER / "embedded.yaml")
+    draft = tiers.load(tiers.FOLDER / "draft.yaml", "model")
+    assert measure.sizes_for(small, "cuda") == measure.sizes_for(small, "cpu") == measure.SIZES
+    assert measure.sizes_for(draft, "cuda") == measure.SIZES_ON_GPU
+    assert all(side % draft.multiple == 0 for width, height, _ in measure.SIZES_ON_GPU for side in (width, height))

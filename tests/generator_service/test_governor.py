@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -324,6 +325,26 @@ async def test_a_step_that_takes_far_too_long_fails_with_its_reason_and_is_seen_
     assert (report.failure.stage, report.failure.cause) == (Stage.DENOISE, "a step took far longer than predicted")
     assert seen == [{"liveness": False, "": False, "tier/embedded": False}]
     assert status(governor)["liveness"]
+
+
+async def test_a_step_that_makes_graphs_for_its_shape_is_not_stuck(begin: Begin, engine: Engine, tiny: Tiny) -> None:
+    time, steps = 0.0, 0
+
+    @contextmanager
+    def slow(run: Run) -> Iterator[None]:
+        nonlocal time, steps
+        steps += 1
+        time += 1e3 if steps == 2 else 0.0  # its first in denoise
+        yield
+
+    compiling = Engine(dataclasses.replace(engine.parts, tier=engine.tier.model_copy(update={"compile": True})))
+    governor = Governor(guard=slow, watchdog=Watchdog(), clock=lambda: time)
+    runner = await begin(governor, with_engine=compiling)
+    outcomes = []
+    for width, seed in ((32, 0), (64, 0), (64, 1)):
+        steps = 0
+        outcomes.append((await finished(runner, tiny(width=width, seed=seed))).outcome)
+    assert outcomes == [Outcome.DONE, Outcome.DONE, Outcome.FAILED]
 
 
 async def test_estimates_come_from_measured_steps_and_runs_teach_them(begin: Begin, tiny: Tiny) -> None:

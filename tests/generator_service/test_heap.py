@@ -40,3 +40,13 @@ def faults(manner: str) -> int:
 def test_what_was_given_back_is_had_again_without_a_fault() -> None:
     assert faults("keep") < 100
     assert faults("leave") > 10_000
+
+
+def test_a_gpus_memory_grows_in_segments_that_have_no_holes_unless_an_operator_says_how() -> None:
+    found: dict[str, str] = {}
+    heap.keep_on_device(found)
+    assert found == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+    for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
+        said = {name: "max_split_size_mb:512"}
+        heap.keep_on_device(said)
+        assert said == {name: "max_split_size_mb:512"}

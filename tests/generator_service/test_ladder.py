@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from diffusers.hooks import HookRegistry
+from diffusers.hooks.group_offloading import LazyPrefetchGroupOffloadingHook
 
 from generator_service import ladder, offload, swap, wan
+from generator_service.allocations import Allocations
 from generator_service.core import Request, Rung, Stage
 from generator_service.descent import Descent
 from generator_service.engine import Engine
 from generator_service.run import Run
+from generator_service.tier import Parallel, StepCache
+from generator_service.watchdog import device_lost
+from generator_service.worker import failure_of
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
@@ -31,7 +39,23 @@ def test_only_the_allocators_refusal_is_out_of_memory() -> None:
     assert ladder.out_of_memory(torch.OutOfMemoryError())
     assert not ladder.out_of_memory(MemoryError())
     assert not ladder.out_of_memory(RuntimeError("out of memory"))
+    assert not ladder.out_of_memory(torch.AcceleratorError("CUDA error: an illegal memory access was encountered"))
     ladder.relieve(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=["CUDA", "cuBLAS", "cuDNN"],
+)
+def test_a_refusal_that_does_not_come_from_torchs_allocator_is_one_and_the_process_lives_on(error: Exception) -> None:
+    assert ladder.out_of_memory(error)
+    assert not device_lost(error)
+    assert failure_of(error, Stage.DENOISE).cause == "out of device memory"
 
 
 @pytest.fixture
@@ -158,3 +182,78 @@ def test_a_tier_that_offloads_begins_there_and_comes_back_there(own: Engine, tin
     descent.put(run)
     assert swap.of(own.parts.transformer) is not None
     assert not run.tally.tiled
+
+
+def test_who_is_alone_has_its_weights_away_already_and_nothing_is_moved_again(
+    own: Engine, tiny: Callable[..., Request]
+) -> None:
+    descent, run = Descent({"embedded": own}, ladder.ON_CUDA), Run(tiny())
+    hooks = functools.partial(HookRegistry.check_if_exists_or_initialize, own.parts.transformer.blocks[0])
+    descent.enter(run.request, Rung.GROUPS_OFFLOADED)
+    descent.put(run)
+    before = hooks().get_hook("group_offloading")
+    descent.enter(run.request, Rung.ALONE)
+    descent.put(run)
+    assert run.tally.rung is Rung.ALONE
+    assert before is not None
+    assert hooks().get_hook("group_offloading") is before
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [2, 3, 4]),
+        ({"compile": True}, [2, 4]),
+        ({"step_cache": StepCache(kind="first_block")}, [2, 4]),
+        ({"parallel": Parallel(processes=2)}, [4]),
+    ],
+    ids=["plain", "compiled", "step cache", "parallel"],
+)
+def test_no_hooks_come_around_blocks_that_are_compiled_or_have_some(
+    own: Engine, tiny: Callable[..., Request], changes: dict[str, Any], expected: list[int]
+) -> None:
+    """Settings that a tier's file may not have beside offloading are not brought about by the ladder either."""
+    engine = Engine(dataclasses.replace(own.parts, tier=own.tier.model_copy(update=changes)))
+    descent, run, seen = Descent({"embedded": engine}, ladder.ON_CUDA), Run(tiny()), []
+    run.tally.stage = Stage.DENOISE
+    while (rung := descent.lower(run, torch.OutOfMemoryError())) is not None:
+        descent.put(run)
+        run.tally.stage = Stage.DENOISE
+        seen.append(int(rung))
+    assert seen == expected
+    grouped = offload.away(own.parts.transformer)
+    assert grouped == (not changes)
+    assert (swap.of(own.parts.transformer) is not None) == (expected == [2, 4])
+
+
+def test_a_first_pass_that_failed_leaves_no_hook_that_keeps_the_next_rung_from_coming(own: Engine) -> None:
+    """With streams, that is on a GPU, diffusers' prefetching watches the first pass and goes after it: as here, when there was none."""
+    expert = own.parts.transformer
+    offload.apply(own.parts, Rung.GROUPS_OFFLOADED)
+    for _ in range(2):
+        registry = HookRegistry.check_if_exists_or_initialize(expert)
+        registry.register_hook(LazyPrefetchGroupOffloadingHook(), "lazy_prefetch_group_offloading")
+        assert names(expert) >= {"lazy_prefetch_group_offloading", "layer_execution_tracker", "group_offloading"}
+        assert offload.apply(own.parts, Rung.ALONE) > 0
+        assert names(expert) == {"group_offloading"}
+    offload.restore(own.parts)
+    assert names(expert) == set()
+
+
+def names(expert: torch.nn.Module) -> set[str]:
+    """Of all hooks on ``expert`` and its parts."""
+    return {
+        name for each in expert.modules() if hasattr(each, "_diffusers_hook") for name in each._diffusers_hook.hooks
+    }
+
+
+def test_an_expert_for_which_there_is_no_room_is_not_left_half_on_the_device(own: Engine) -> None:
+    experts = [own.parts.transformer, own.parts.transformer_2]
+    found = swap.Swap(experts, torch.device("cpu"))
+    at_home = [each.data_ptr() for each in experts[0].parameters()]
+    size = sum(each.nbytes for each in (*experts[0].parameters(), *experts[0].buffers()))
+    with Allocations(limit=size // 2) as device, pytest.raises(torch.OutOfMemoryError):
+        found.bring(experts[0])
+    assert size // 4 < device.peak
+    assert (device.live, found.here) == (0, None)
+    assert [each.data_ptr() for each in experts[0].parameters()] == at_home

@@ -156,6 +156,21 @@ def test_offloading_lowers_what_the_weights_take(engine: Engine, tiny: Tiny) -> 
     assert Memory(plain - 1).fit(geometry, tiny().take).rung is Rung.EXPERT_OFFLOADED
 
 
+@pytest.mark.parametrize(
+    ("may_offload", "gone", "rung"),
+    [("group", 1_500_000, Rung.GROUPS_OFFLOADED), ("expert", 1_000_000, None), ("none", 0, None)],
+)
+def test_what_cannot_leave_the_device_is_not_taken_off_the_prediction(
+    engine: Engine, tiny: Tiny, may_offload: str, gone: int, rung: Rung | None
+) -> None:
+    sizes = geometry_of(engine, weights=3_000_000, expert=1_000_000)
+    geometry = dataclasses.replace(sizes, may_offload=may_offload)
+    need = Memory(1).need(geometry, tiny().take)
+    assert need.weights - need.fixed(Rung.ALONE) == gone
+    below = Memory(1).need(sizes, tiny().take).peak(Rung.EXPERT_OFFLOADED) - 1
+    assert Memory(below).fit(geometry, tiny().take).rung is rung
+
+
 def test_the_correction_covers_what_was_measured_and_never_undercuts_on_little_evidence() -> None:
     correction = Correction()
     assert correction.factor == 1.0

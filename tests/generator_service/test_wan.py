@@ -57,6 +57,8 @@ def test_settings_that_change_bits_change_the_execution(components: wan.Componen
     assert named() == components.execution
     assert named(guidance=9.0) == components.execution
     assert named(text_kv=False) == named(text_kv_mib=1) == components.execution
+    # A compiled block that makes keys and values itself makes other ones.
+    assert named(compile=True, text_kv=False) != named(compile=True)
     assert named(batch_tokens=1, batch_requests=2) == components.execution
     changed = {
         "dtype": "bfloat16",
