@@ -11,7 +11,6 @@ Call from one thread at a time; nothing here locks.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,6 +25,7 @@ from generator_service.batch import Row, velocities
 from generator_service.conditioning import Conditioner
 from generator_service.core import Take
 from generator_service.decoding import Decoding, Pictures, begin, pictures
+from generator_service.denoising import Denoising
 from generator_service.guidance import Direction
 from generator_service.latents import pack, unpack
 from generator_service.once import modules, once
@@ -43,28 +43,6 @@ __all__ = ["Decoding", "Denoising", "Engine", "NotFiniteError", "Pictures", "pac
 
 class NotFiniteError(ArithmeticError):
     """The latents hold NaN or infinity: nothing that follows can be a video."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Denoising:
-    """A take on its way. ``latents`` is fp32 (1, channels, latent frames, height/8, width/8); ``index`` steps are done.
-
-    ``negative`` is None where guidance is off. ``direction`` and ``ticket`` are what a tier that thins out guidance or skips
-    work keeps from step to step; they are in no snapshot.
-    """
-
-    take: Take
-    latents: Tensor
-    prompt: PromptStates
-    negative: PromptStates | None
-    scheduler: UniPCMultistepScheduler
-    index: int = 0
-    direction: Direction | None = None
-    ticket: Ticket | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.index >= len(self.scheduler.timesteps)
 
 
 class Engine:
