@@ -23,6 +23,7 @@ from torch import Tensor, device, float32, full, zeros
 
 from generator_service.app import App, running
 from generator_service.engine import unpack
+from generator_service.parallel import NotDivisibleError
 from generator_service.said import TEXTS, Texts
 from generator_service.settings import Settings
 from generator_service.store import Store
@@ -258,14 +259,13 @@ async def not_ready(stub: GeneratorServiceStub) -> str:
     return ""
 
 
-async def test_a_follower_that_cannot_load_ends_the_start_with_its_reason(tmp_path: Path, model_folder: Path) -> None:
-    """Nobody waits for hours for what will never come."""
+async def test_heads_that_cannot_be_shared_end_the_start_with_their_reason(tmp_path: Path, model_folder: Path) -> None:
+    """Nobody waits for what will never come, and the followers go too."""
     tiers = tier_file(tmp_path / "tiers", model_folder, thirds={"processes": 3, "method": "ulysses"})
-    with (tmp_path / "log").open("wb") as log:
-        process = service(tmp_path / "store", tiers, model_folder, log)
-        await process.start()
-        assert await asyncio.wait_for(process.ended(), 100) == 2
-    assert b"4 heads cannot be shared by 3" in (tmp_path / "log").read_bytes()
+    with pytest.raises(NotDivisibleError, match="4 heads cannot be shared by 3"):
+        async with served(tmp_path / "store", tiers, model_folder):
+            pass
+    assert await gone(children(os.getpid()))
 
 
 @given(st.lists(st.integers(0, 2 * TEXTS), max_size=200))
