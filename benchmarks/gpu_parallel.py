@@ -1,5 +1,5 @@
-"""A step of A14B over several GPUs, by sharing its tokens (Ulysses), its two passes (guidance) or both, against the same step on one of
-them: the same numbers, and how much sooner.
+"""A step of A14B over several GPUs, by sharing its tokens (Ulysses, ring), its two passes (guidance) or both, against the same step on
+one of them: the same numbers, and how much sooner.
 
     torchrun --nproc-per-node 8 benchmarks/gpu_parallel.py            832x480, 81 frames, random weights, bf16
     python benchmarks/gpu_parallel.py --cpu-check                     two processes, a small model, fp32, gloo: times mean nothing
@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed
@@ -32,6 +32,7 @@ from generator_service.engine import Engine
 from generator_service.tier import Parallel
 
 ROUNDS = 3
+METHODS: tuple[Literal["ulysses", "ring", "guidance"], ...] = ("ulysses", "ring", "guidance")
 # Of the cards' sum; what is lost is the exchange, four times a block.
 EFFICIENCY = 0.7
 
@@ -79,7 +80,7 @@ def measured(*, real: bool) -> list[Row]:
     engine.experts[0].blocks[1].attn1.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
     seconds, alone = steps(engine, model)
     rows = [Row(method="alone", seconds=seconds, apart=0.0, tokens=seen[-1])]
-    for method in ("ulysses", "guidance"):
+    for method in METHODS:
         how = Parallel(processes=degree, method=method)
         shared = dataclasses.replace(engine.parts, tier=tier.model_copy(update={"parallel": how}))
         parallel.share(shared.experts, model.device, how)
@@ -144,7 +145,7 @@ def main() -> int:
 def goals(rows: list[Row] | None, degree: int) -> list[Goal]:
     why = "fewer than two GPUs, or not started by torchrun"
     found = []
-    for index, method in enumerate(("ulysses", "guidance"), 1):
+    for index, method in enumerate(METHODS, 1):
         value = None if rows is None else rows[0].seconds / rows[index].seconds / degree
         name = f"480p step over {degree} GPUs, {method}, of what they are together"
         found.append(Goal(name=name, value=value, compare=">=", target=EFFICIENCY, why=why))

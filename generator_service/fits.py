@@ -133,6 +133,7 @@ def of(tier: Tier) -> Geometry:
         experts=experts,
         text_kept=(tier.text_kv_mib << 20) if tier.text_kv else 0,
         shares=tier.parallel.shares if tier.parallel else 1,
+        ring=tier.parallel is not None and tier.parallel.method == "ring",
         visiting=text if tier.text_encoder == "swap" else 0,
         shares_passes=tier.shares_attention,
         offload=tier.offload,

@@ -49,7 +49,8 @@ class Geometry:
     are. ``visiting`` are bytes of a text encoder that is there only while it works. ``text_kept`` bounds the bytes of the keys and
     values of texts that are kept over the steps; 0 keeps none. ``shares_passes``: the second pass of a step takes over the first
     block's self-attention from the first one. Videos of a small shape share passes of ``batch_tokens`` latent tokens,
-    ``batch_requests`` at most; 0 where they do not. ``shares``: processes among which the tokens of a pass are divided.
+    ``batch_requests`` at most; 0 where they do not. ``shares``: processes among which the tokens of a pass are divided, by a
+    ``ring`` or else by Ulysses.
     """
 
     width: int
@@ -78,6 +79,7 @@ class Geometry:
     text_kept: int = 0
     shares_passes: bool = False
     shares: int = 1
+    ring: bool = False
     batch_tokens: int = 0
     batch_requests: int = 1
     # TI2V-5B's decoder: blocks keep their width where they upsample.

@@ -38,6 +38,7 @@ def geometry(parts: Components) -> Geometry:
         vae_item=parts.vae.dtype.itemsize,
         weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
         shares=parts.tier.parallel.shares if parts.tier.parallel else 1,
+        ring=parts.tier.parallel is not None and parts.tier.parallel.method == "ring",
         visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
         may_offload=parts.tier.may_offload,

@@ -21,6 +21,8 @@ LATENT_COPIES = 6
 SCORES = 3.8
 # Of (tokens, width): what is alive beside two feed-forward layers' worth, and in self-attention.
 BESIDE_FEED_FORWARD, IN_ATTENTION = 3.5, 8.0
+# By count and not measured: what goes in, queries, two pairs of keys and values, a sum in fp32, a part and its copy in fp32.
+IN_RING = 13.0
 # Of (window, width): the text inside the expert, its keys and its values.
 TEXT_INSIDE = 5.2
 # Of a convolution's input: itself, its residual, joined with earlier frames, padded.
@@ -89,7 +91,7 @@ def predict(geometry: Geometry, shape: Shape, *, cached: int = 0) -> Need:
     feed_forward = 2 * geometry.feed_forward + BESIDE_FEED_FORWARD * geometry.width
     # Kept keys and values are made for one text at a time, and not copied for a batch.
     texts = 1 if geometry.text_kept else rows
-    activations = rows * tokens * max(feed_forward, IN_ATTENTION * geometry.width)
+    activations = rows * tokens * max(feed_forward, (IN_RING if geometry.ring else IN_ATTENTION) * geometry.width)
     if geometry.shares_passes and shape.passes > 1:
         activations += tokens * geometry.width
     around = AROUND_RESIDUAL if geometry.residual else AROUND_CONVOLUTION

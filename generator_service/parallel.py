@@ -1,7 +1,8 @@
-"""What a tier's experts need so that several processes make one pass: diffusers' context parallelism (Ulysses; Jacobs et al. 2023).
+"""What a tier's experts need so that several processes make one pass: diffusers' context parallelism (Ulysses; Jacobs et al. 2023), or
+its shares of tokens with a ring of our own.
 
 Every process holds the whole of the experts and a share of the latent tokens; in self-attention they change shares of tokens for shares
-of heads and back, and all have the whole result after it.
+of heads and back, or keys and values go around (`ring.py`), and all have the whole result after the last block.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 import torch
 from diffusers import ContextParallelConfig, ParallelConfig, WanTransformer3DModel
 from diffusers.hooks.context_parallel import apply_context_parallel, remove_context_parallel
+from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
 from torch import distributed
 from torch.distributed.device_mesh import DeviceMesh
 
+from generator_service.ring import RingAttention
 from generator_service.tier import Parallel
 
 
@@ -30,11 +33,12 @@ def share(experts: Sequence[WanTransformer3DModel], device: torch.device, how: P
     # diffusers calls torch by an older name, in every pass.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"diffusers\.hooks\.context_parallel")
     # Row by row a branch; a mesh is made by all processes together, though each is in one row only.
-    ranks = torch.arange(how.processes).view(how.branches, 1, how.shares)
+    ring, heads = (how.shares, 1) if how.method == "ring" else (1, how.shares)
+    ranks = torch.arange(how.processes).view(how.branches, ring, heads)
     mesh = DeviceMesh(device.type, ranks, mesh_dim_names=("branch", "ring", "ulysses"))
     if how.shares == 1:
         return 0
-    own = ContextParallelConfig(ulysses_degree=how.shares)
+    own = ContextParallelConfig(ring_degree=ring, ulysses_degree=heads)
     config = ParallelConfig(context_parallel_config=own)
     # diffusers' `enable_parallelism` asks for the number of accelerators and divides by it, which a CPU has none of.
     config.setup(distributed.get_rank(), distributed.get_world_size(), device, mesh=mesh["ring", "ulysses"])
@@ -48,14 +52,16 @@ def unshare(experts: Sequence[WanTransformer3DModel]) -> None:
             continue
         expert._parallel_config = None
         for block in expert.blocks:
+            if isinstance(block.attn1.processor, RingAttention):
+                _replace(block.attn1, WanAttnProcessor())
             block.attn1.processor._parallel_config = None
         remove_context_parallel(expert, _plan(expert))
 
 
 def check_heads(expert: WanTransformer3DModel, how: Parallel) -> None:
-    """Raises `NotDivisibleError`."""
+    """Raises `NotDivisibleError`. A ring leaves each process all heads."""
     heads = expert.config["num_attention_heads"]
-    if heads % how.shares:
+    if how.method != "ring" and heads % how.shares:
         raise NotDivisibleError(f"{heads} heads cannot be shared by {how.shares}")
 
 
@@ -73,9 +79,18 @@ def _share(expert: WanTransformer3DModel, own: ContextParallelConfig, config: Pa
     expert._parallel_config = config
     # Cross-attention is each one's own: the text is there whole, and a query attends for itself.
     for block in expert.blocks:
-        block.attn1.processor._parallel_config = config
+        if own.ring_degree > 1:
+            _replace(block.attn1, RingAttention())
+        else:
+            block.attn1.processor._parallel_config = config
     apply_context_parallel(expert, own, _plan(expert))
     return len(expert.blocks)
+
+
+def _replace(attn: WanAttention, ours: WanAttnProcessor) -> None:
+    """On the kernel that was chosen."""
+    ours._attention_backend = attn.processor._attention_backend
+    attn.set_processor(ours)
 
 
 def _plan(expert: WanTransformer3DModel) -> dict[str, Any]:

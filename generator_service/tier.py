@@ -67,14 +67,15 @@ class StepCache(pydantic.BaseModel):
 class Parallel(pydantic.BaseModel):
     """One video over several processes, each with a device of its own and the whole of the experts. See `group.py`.
 
-    ``ulysses`` shares the latent tokens of every pass; ``guidance`` makes the conditional pass in one half of the processes and the
-    unconditional one in the other, which share tokens among themselves where there are more than two.
+    ``ulysses`` and ``ring`` share the latent tokens of every pass, the one by exchanging them for heads in self-attention, the other by
+    handing keys and values around (`ring.py`). ``guidance`` makes the conditional pass in one half of the processes and the
+    unconditional one in the other, which share tokens among themselves as ``ulysses`` does where there are more than two.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     processes: int = pydantic.Field(ge=2, le=64)
-    method: Literal["ulysses", "guidance"] = "ulysses"
+    method: Literal["ulysses", "ring", "guidance"] = "ulysses"
 
     @property
     def branches(self) -> int:

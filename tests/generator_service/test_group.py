@@ -16,6 +16,7 @@ import av
 import grpc
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ from tests.generator_service.client import ask, made, refused
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 PAIR = {"processes": 2, "method": "ulysses"}
 HALVES = {"processes": 2, "method": "guidance"}
+RING = {"processes": 2, "method": "ring"}
 QUARTERS = {"processes": 4, "method": "guidance"}
 # Each process imports torch, on two busy cores.
 pytestmark = pytest.mark.timeout(180)
@@ -142,21 +144,25 @@ def alive(pid: int) -> bool:
 
 
 async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, model_folder: Path) -> None:
-    """Sharing the tokens of a pass, and sharing the two passes of a step; with guidance off there is one pass. What cannot be shared is
+    """Sharing the tokens of a pass, and sharing the two passes of a step; with guidance off there is one pass. A ring is equal up to
+    rounding. What cannot be shared is
     refused with a size that can. A process that dies while nothing is made is noticed too."""
-    tiers = tier_file(tmp_path / "tiers", model_folder, pair=PAIR, halves=HALVES)
+    tiers = tier_file(tmp_path / "tiers", model_folder, pair=PAIR, halves=HALVES, ring=RING)
     async with served(tmp_path / "store", tiers, model_folder) as (app, stub):
         followers = children(os.getpid())
         assert len(followers) == 1
         assert all(address in LOOPBACK for pid in (os.getpid(), *followers) for address in listening(pid))
         found = {}
         for guidance in (4.0, 1.0):
-            for tier in ("embedded", "pair", "halves"):
+            for tier in ("embedded", "pair", "halves", "ring"):
                 video = (await made(stub, ask(tier=tier, guidance_scale=guidance, steps=6)))[-1].video
                 assert video.state == pb.VIDEO_STATE_DONE
                 found[tier, guidance] = latents(tmp_path / "store", video.name)
             for tier in ("pair", "halves"):
                 assert found[tier, guidance].equal(found["embedded", guidance])
+            # It adds in another order.
+            torch.testing.assert_close(found["ring", guidance], found["embedded", guidance], rtol=1e-4, atol=1e-4)
+            assert not found["ring", guidance].equal(found["embedded", guidance])
         assert not found["pair", 4.0].equal(found["pair", 1.0])
         # Wide enough that a process decodes a part of the picture only. Two at once take turns.
         wide = [ask(tier=tier, width=256, seed=seed) for seed in (1, 2) for tier in ("embedded", "pair", "halves")]
