@@ -37,13 +37,16 @@ class Frozen:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """``take`` is its name, ``execution`` the fingerprint of the engine that made it, ``run`` the run that did."""
+    """``take`` is its name, ``execution`` the fingerprint of the engine that made it, ``run`` the run that did. ``versions`` are those of
+    the libraries, whose kernels decide bits too; {} in what older versions of ours wrote.
+    """
 
     take: str
     execution: str
     run: str
     meter: Meter
     frozen: Frozen
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ class Header:
     lower_order_nums: int
     this_order: int | None
     step_index: int | None
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 HEADER = pydantic.TypeAdapter(Header)
@@ -79,6 +83,7 @@ def pack(snapshot: Snapshot) -> bytes:
         lower_order_nums=frozen.lower_order_nums,
         this_order=frozen.this_order,
         step_index=frozen.step_index,
+        versions=snapshot.versions,
     )
     tensors = {f"model_output_{i}": output for i, output in enumerate(frozen.model_outputs)}
     tensors |= {"latents": frozen.latents, "last_sample": frozen.last_sample}
@@ -116,4 +121,11 @@ def unpack(data: bytes) -> Snapshot | None:
         this_order=found.this_order,
         step_index=found.step_index,
     )
-    return Snapshot(take=found.take, execution=found.execution, run=found.run, meter=found.meter, frozen=frozen)
+    return Snapshot(
+        take=found.take,
+        execution=found.execution,
+        run=found.run,
+        meter=found.meter,
+        frozen=frozen,
+        versions=found.versions,
+    )

@@ -108,6 +108,7 @@ class Work:
                 run=self._run,
                 meter=self._tally.meter(),
                 frozen=self._engine.freeze(self._state),
+                versions=self._engine.parts.versions,
             ),
         )
 
@@ -193,12 +194,17 @@ class Work:
             return None
         found = unpack(data)
         torn = found is None
-        foreign = found is not None and (found.take, found.execution) != (self._name, self._engine.execution)
+        foreign = found is not None and not self._goes_with(found)
         if torn or foreign:
             log.warning("the snapshot of %s is %s: it starts again", self._name, "torn" if torn else "foreign")
             self._tally.restarted = True
             return None
         return found
+
+    def _goes_with(self, found: Snapshot) -> bool:
+        """Another torch may add in another order: half a take of each would be what no one engine can make again."""
+        same = (found.take, found.execution) == (self._name, self._engine.execution)
+        return same and found.versions in ({}, self._engine.parts.versions)
 
 
 class Worker:

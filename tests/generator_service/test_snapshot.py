@@ -107,7 +107,7 @@ async def made(store: Store, engine: Engine, request: Request) -> Report:
     return report
 
 
-@pytest.mark.parametrize("damage", ["torn", "another execution", "another take"])
+@pytest.mark.parametrize("damage", ["torn", "another execution", "another take", "another torch"])
 async def test_what_is_torn_or_foreign_is_ignored_and_the_report_says_so(
     engine: Engine, tiny: Tiny, tmp_path: Path, damage: str
 ) -> None:
@@ -116,6 +116,7 @@ async def test_what_is_torn_or_foreign_is_ignored_and_the_report_says_so(
     data = {
         "torn": pack(snapshot)[:-1],
         "another execution": pack(dataclasses.replace(snapshot, execution="1" * 64)),
+        "another torch": pack(dataclasses.replace(snapshot, versions={**engine.parts.versions, "torch": "1.0"})),
         "another take": pack(dataclasses.replace(snapshot, take=tiny(seed=3).take_name)),
     }[damage]
     store.put_snapshot(request.take_name, data)
@@ -132,7 +133,9 @@ async def test_steps_of_another_run_are_reused_and_not_charged(engine: Engine, t
     """Its text is encoded again, so that is not saved."""
     store, request = Store(tmp_path / "store"), tiny()
     spent = dataclasses.replace(METER, device_ns={Stage.TEXT: 10**9, Stage.DENOISE: 5 * 10**9}, saved_ns=2 * 10**9)
-    store.put_snapshot(request.take_name, pack(kept(request, after(engine, request, 3), meter=spent)))
+    store.put_snapshot(
+        request.take_name, pack(kept(request, after(engine, request, 3), meter=spent, versions=engine.parts.versions))
+    )
     report = await made(store, engine, request)
     assert (report.reused_steps, report.resumed_steps, report.denoise_steps) == (3, 0, 1)
     assert report.saved_ms == 7000
