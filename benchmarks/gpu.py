@@ -42,7 +42,7 @@ from benchmarks.report import close
 # With its number: torch's cap of memory refuses a device without one.
 FIRST_GPU = torch.device("cuda", 0)
 ROW_LIMIT_S = 570.0
-FP8, VAE = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}
+FP8, VAE, SWAP = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}, {"text_encoder": "swap"}
 ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "device": gpu_parts.of_device,
     "attention": gpu_parts.kernels,
@@ -56,8 +56,12 @@ ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "step-720p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p720),
     "request-480p": lambda bench: gpu_whole.request(bench, bench.p480),
     "request-720p": lambda bench: gpu_whole.request(bench, bench.p720),
+    "request-480p-attention8": lambda bench: gpu_whole.request(bench, bench.p480, eight_bit=True),
+    "request-720p-attention8": lambda bench: gpu_whole.request(bench, bench.p720, eight_bit=True),
     "memory-bf16": lambda bench: gpu_whole.memory(bench),
     "memory-fp8": lambda bench: gpu_whole.memory(bench, **FP8),
+    "memory-bf16-swap": lambda bench: gpu_whole.memory(bench, **SWAP),
+    "memory-fp8-swap": lambda bench: gpu_whole.memory(bench, **FP8, **SWAP),
     "memory-bf16-vae16": lambda bench: gpu_whole.memory(bench, **VAE),
     "memory-fp8-vae16": lambda bench: gpu_whole.memory(bench, **FP8, **VAE),
     "memory-80": lambda bench: gpu_whole.memory(bench, 80, **FP8),

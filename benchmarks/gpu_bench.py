@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from benchmarks import gpu_model, gpu_time
-from benchmarks.gpu_model import Model, engine_of
-from generator_service import compiled, offload, precision, wan
+from benchmarks.gpu_model import Model, engine_of, tier_of
+from generator_service import attention, compiled, offload, precision, tuning, wan
 from generator_service.engine import Engine
 from generator_service.geometry import Shape
+from generator_service.swap import Swap
 
 Size = tuple[int, int, int]
 Row = dict[str, Any]
@@ -85,12 +86,26 @@ def whole(bench: Bench, tier: Any) -> Engine:
         experts.append(expert if tier.offload == "none" else expert.to("cpu"))
     bench.fresh()
     encoder = bench.model.encoder()
-    encoder = encoder.to("cpu") if tier.text_encoder == "host" else encoder
+    if tier.text_encoder == "host":
+        encoder = encoder.to("cpu")
+    elif tier.text_encoder == "swap":
+        Swap([encoder], bench.device)
     placed = tier.model_copy(update={"quantisation": "none", "fuse_qkv": False})
     engine = engine_of(bench.model, placed, experts, vae=bench.model.vae(wan.DTYPES[tier.vae_dtype]), encoder=encoder)
     engine = Engine(dataclasses.replace(engine.parts, tier=tier.model_copy(update=away)))
     offload.apply(engine.parts, offload.OFFLOADS[tier.offload])
     return engine
+
+
+def eight_bit_kernel(bench: Bench, size: Size) -> str:
+    """Raises `attention.NoKernelError` where none is here, so that no other kernel's time stands for it. Asked first, before anything is
+    built."""
+    own, _ = tuning.sites(bench.model.transformer, tier_of(bench.model, *size))
+    chosen, trials = attention.choose("auto-8bit", own, bench.model.dtype, bench.device)
+    if chosen not in attention.EIGHT_BITS:
+        why = "; ".join(f"{trial.kernel}: {trial.why or 'slower or not right enough'}" for trial in trials)
+        raise attention.NoKernelError(f"{chosen} is taken, and no 8-bit attention kernel: {why}")
+    return chosen
 
 
 def floor(bench: Bench, engine: Engine, take: Any, *, fp8: bool = False) -> dict[str, float]:

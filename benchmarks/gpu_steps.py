@@ -11,9 +11,9 @@ import torch
 from diffusers import WanPipeline
 
 from benchmarks import gpu_model, gpu_time
-from benchmarks.gpu_bench import Bench, Row, Size, fast, floor, share
+from benchmarks.gpu_bench import Bench, Row, Size, eight_bit_kernel, fast, floor, share
 from benchmarks.gpu_model import engine_of, state_of, take_of, tier_of
-from generator_service import attention, compiled, tuning
+from generator_service import compiled
 from generator_service.engine import Denoising, Engine
 from generator_service.swap import Swap
 
@@ -78,15 +78,8 @@ def own_step(bench: Bench, size: Size, **changes: Any) -> Row:
 
 
 def eight_bit_attention(bench: Bench, size: Size) -> Row:
-    """fp8 with an 8-bit attention kernel; an error where none is here, so that no other kernel's time stands for it. Asked first, before
-    anything is built."""
-    tier = tier_of(bench.model, *size)
-    own, _ = tuning.sites(bench.model.transformer, tier)
-    chosen, trials = attention.choose("auto-8bit", own, bench.model.dtype, bench.device)
-    if chosen not in attention.EIGHT_BITS:
-        why = "; ".join(f"{trial.kernel}: {trial.why or 'slower or not right enough'}" for trial in trials)
-        raise attention.NoKernelError(f"{chosen} is taken, and no 8-bit attention kernel: {why}")
-    return own_step(bench, size, quantisation="fp8", attention=chosen)
+    """fp8 with an 8-bit attention kernel."""
+    return own_step(bench, size, quantisation="fp8", attention=eight_bit_kernel(bench, size))
 
 
 def switch(bench: Bench) -> Row:

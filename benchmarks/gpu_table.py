@@ -71,6 +71,8 @@ SHOWN: list[tuple[str, str, Callable[[Row], float | None], str, float, str, str]
     ),
     ("480p, 4 steps to MP4", "request-480p", _median("seconds"), "<=", 12.0, " s", "LightX2V 14 (fp8)"),
     ("720p, 4 steps to MP4", "request-720p", _median("seconds"), "<=", 38.0, " s", "LightX2V 44 (fp8)"),
+    ("480p, the same, 8-bit attention", "request-480p-attention8", _median("seconds"), "<=", 12.0, " s", "LightX2V 14"),
+    ("720p, the same, 8-bit attention", "request-720p-attention8", _median("seconds"), "<=", 38.0, " s", "LightX2V 44"),
     (
         "480p peak memory, bf16, all resident",
         "memory-bf16",
@@ -83,6 +85,24 @@ SHOWN: list[tuple[str, str, Callable[[Row], float | None], str, float, str, str]
     (
         "480p peak memory, fp8, all resident",
         "memory-fp8",
+        _single("peak_bytes", GB),
+        "<=",
+        48.0,
+        " GB",
+        "SGLang 89.5 (bf16)",
+    ),
+    (
+        "480p peak memory, bf16, UMT5 swapped",
+        "memory-bf16-swap",
+        _single("peak_bytes", GB),
+        "<=",
+        76.0,
+        " GB",
+        "SGLang 89.5",
+    ),
+    (
+        "480p peak memory, fp8, UMT5 swapped",
+        "memory-fp8-swap",
         _single("peak_bytes", GB),
         "<=",
         48.0,

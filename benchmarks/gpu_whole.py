@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks import gpu_model, gpu_time
-from benchmarks.gpu_bench import Bench, Row, Size, fast, whole
+from benchmarks.gpu_bench import Bench, Row, Size, eight_bit_kernel, fast, whole
 from benchmarks.gpu_model import take_of, tier_of
 from generator_service.core import Finish
 
 
-def request(bench: Bench, size: Size) -> Row:
-    """A whole request of four steps without guidance, from text to MP4, both experts in fp8."""
+def request(bench: Bench, size: Size, *, eight_bit: bool = False) -> Row:
+    """A whole request of four steps without guidance, from text to MP4, both experts in fp8; ``eight_bit``: self-attention too, and an
+    error where it has no kernel."""
     from generator_service import post
 
-    tier = tier_of(bench.model, *size, guidance=1.0, guidance_2=1.0, flow_shift=5.0, quantisation="fp8", **fast(bench))
+    settings = fast(bench) | ({"attention": eight_bit_kernel(bench, size)} if eight_bit else {})
+    tier = tier_of(bench.model, *size, guidance=1.0, guidance_2=1.0, flow_shift=5.0, quantisation="fp8", **settings)
     engine = whole(bench, tier)
     take, sizes = take_of(tier, steps=4), []
 
