@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from generator_service import ladder
+from generator_service.charging import Charging
 from generator_service.claims import ClaimLostError, Claims
 from generator_service.core import Outcome, Progress, Report, Rung, Stage
 from generator_service.finisher import Finisher
@@ -58,6 +59,7 @@ class Stepper:
         self._advanced, self._ended, self._died = advanced, ended, died
         self._scheduler: Scheduler[Run] = Scheduler(queue, governor.limits)
         self._changed = threading.Condition()
+        self._charging = Charging(self._scheduler, self._changed, governor, metrics)
         self._stopping = False
         self._work: dict[Run, Work] = {}
         self._thread = threading.Thread(target=self._main, name="step", daemon=True)
@@ -243,7 +245,7 @@ class Stepper:
         for run, work, kept_from_it, own in zip(runs, works, errors, parts, strict=True):
             try:
                 if kept_from_it is not None:
-                    self._charge(run, Progress(stage=Stage.DENOISE), own, spent, since)
+                    self._charging.charge(run, Progress(stage=Stage.DENOISE), own, spent, since)
                     raise kept_from_it
                 self._made(run, work, work.joined(), own, spent, since)
             except BaseException as error:
@@ -264,28 +266,13 @@ class Stepper:
                 self._scheduler.part(run)
 
     def _made(self, run: Run, work: Work, made: Progress, own: int, turn: int, since: int) -> None:
-        self._charge(run, made, own, turn, since)
+        self._charging.charge(run, made, own, turn, since)
         work.save_if_due()
         self._advanced(run, made)
 
-    def _charge(self, run: Run, made: Progress, own: int, turn: int, since: int) -> None:
-        """What a step took goes to the run's tally and trace, to the figures and to its tenant's share: ``own`` of the ``turn``'s
-        nanoseconds. ``since``: Unix time in nanoseconds."""
-        done_by = self._governor.made_by(run.request, made) if made.stage is Stage.DENOISE and made.step else None
-        run.tally.device_ns[made.stage] += own
-        if done_by is not None:
-            run.tally.expert_ns[done_by] += own
-        if run.trace is not None:
-            run.trace.step(made, done_by, since, own)
-        self._metrics.step(run.request.take.tier, made.stage, done_by, own / 1e9)
-        expert, company = self._governor.expert(run.request, made), self._governor.company(run.request, made)
-        with self._changed:
-            self._scheduler.charge(run, own / 1e9, expert=expert, company=company, turn=turn / 1e9)
-
     def _begun(self, run: Run) -> Work:
         """The work of ``run``, with what is stored of it: before its time is taken. Its attempt is counted before its first
-        step. Runs take turns by the step, so that a turn's end
-        is no reason for a snapshot: each keeps its own pace."""
+        step. Runs take turns by the step, so that a turn's end is no reason for a snapshot: each keeps its own pace."""
         work = self._work.get(run)
         if work is None:
             if run.held is not None and not run.held.claim.begun:
