@@ -60,18 +60,21 @@ def refusals(
     given: Allowance,
     totals: Mapping[Window, Totals],
     befores: Mapping[Window, Totals],
+    afters: Mapping[Window, Totals],
     *,
     open_holds: int,
     at_ms: int,
 ) -> tuple[tuple[Refusal, ...], tuple[str, ...]]:
-    """Why ``asked`` has no room under hard limits, what waiting helps least first; and "soft:<subject>" of those it passes."""
+    """Why ``asked`` has no room under hard limits, what waiting helps least first; and "soft:<subject>" of those it passes. One that comes
+    late, into a window whose room may have been taken over by the next, finds none."""
     hard: list[Refusal] = []
     soft: list[str] = []
     for window in Window:
         limit = effective(given, window, at_ms, befores.get(window, ZERO))
         if limit is None:
             continue
-        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms))
+        gone = _taken_over(limit, afters)
+        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms, gone=gone))
         if limit.soft:
             soft += [f"soft:{refusal.subject}" for refusal in over]
         else:
@@ -87,6 +90,7 @@ def growth(
     given: Allowance,
     totals: Mapping[Window, Totals],
     befores: Mapping[Window, Totals],
+    afters: Mapping[Window, Totals],
     *,
     at_ms: int,
     held_ms: int,
@@ -102,7 +106,8 @@ def growth(
         if limit is None or limit.soft or given.budget.shadow:
             continue
         used = totals.get(window, ZERO)
-        given_on = limit.carry_over and window in COUNTED and calendar.end(window, held_ms) <= at_ms
+        ended = limit.carry_over and window in COUNTED and calendar.end(window, held_ms) <= at_ms
+        given_on = ended or _taken_over(limit, afters)
         for currency in CURRENCIES:
             most: int | None = getattr(limit, currency)
             if most is None:
@@ -120,12 +125,18 @@ def growth(
 
 
 def slice_of(
-    wanted: Amount, given: Allowance, totals: Mapping[Window, Totals], befores: Mapping[Window, Totals], *, at_ms: int
+    wanted: Amount,
+    given: Allowance,
+    totals: Mapping[Window, Totals],
+    befores: Mapping[Window, Totals],
+    afters: Mapping[Window, Totals],
+    *,
+    at_ms: int,
 ) -> Amount:
     """What is free of ``wanted`` for a slice; nothing where one of the two is spent. What one request may have does not bind it."""
     limits = tuple(limit for limit in given.budget.limits if limit.window in COUNTED)
     counted = replace(given, budget=replace(given.budget, limits=limits))
-    free = growth(NOTHING, wanted, counted, totals, befores, at_ms=at_ms, held_ms=at_ms)
+    free = growth(NOTHING, wanted, counted, totals, befores, afters, at_ms=at_ms, held_ms=at_ms)
     spent = any(getattr(wanted, currency) and not getattr(free, currency) for currency in CURRENCIES)
     return NOTHING if spent else free
 
@@ -150,7 +161,14 @@ def _left(limit: Limit, before: Totals) -> Amount:
     )
 
 
-def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int) -> Iterator[Refusal]:
+def _taken_over(limit: Limit, afters: Mapping[Window, Totals]) -> bool:
+    """Whether somebody has decided by what the window of ``limit`` had left: clocks of replicas differ, and whoever waited for the books
+    brings the time of before."""
+    after = afters.get(limit.window, ZERO)
+    return limit.carry_over and limit.window in COUNTED and after.held + after.charged != NOTHING
+
+
+def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, *, gone: bool) -> Iterator[Refusal]:
     counted = limit.window in COUNTED
     for currency in CURRENCIES:
         most: int | None = getattr(limit, currency)
@@ -158,7 +176,7 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int) -> Iterator[Ref
         # What takes nothing of a currency is not stopped by it, however much of it is spent.
         if most is None or not wanted:
             continue
-        free = most - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
+        free = 0 if gone else most - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
         if wanted > free:
             never = wanted > most
             yield Refusal(

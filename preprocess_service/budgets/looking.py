@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from . import statements as sql
 from .core import COUNTED, Amount, Ask, Cause, Hold, State, Totals, Window
 from .rows import Params, hold_of, totals_of
 
-Windows = tuple[Mapping[Window, Totals], Mapping[Window, Totals]]
-"""The totals of the windows in which a moment lies, and of those before them; all are there, empty ones too."""
+Windows = tuple[Mapping[Window, Totals], Mapping[Window, Totals], Mapping[Window, Totals]]
+"""The totals of the windows in which a moment lies, of those before and of those after them; all are there, empty ones too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ def look(conn: Connection, ask: Ask, *, windows: bool) -> Seen:
     same = next((hold_of(row) for row in rows if row.what == sql.SAME), None)
     led = next((hold_of(row) for row in rows if row.what == sql.LED), None)
     full = ((row.name, row.at_ms, _totals(row)) for row in rows if row.what == sql.WINDOW)
-    return Seen(found=_stands(ask, same, led), led=led, windows=_sorted(full, ask.at_ms) if windows else ({}, {}))
+    return Seen(found=_stands(ask, same, led), led=led, windows=_sorted(full, ask.at_ms) if windows else ({}, {}, {}))
 
 
 def read_windows(conn: Connection, tenant: str, at_ms: int) -> Windows:
@@ -75,8 +75,8 @@ def _stands(ask: Ask, same: Hold | None, led: Hold | None) -> Hold | None:
 
 def _near(at_ms: int) -> Params:
     """When the windows around ``at_ms`` began."""
-    starts = {f"{window}_now": calendar.start(window, at_ms) for window in COUNTED}
-    return starts | {f"{window}_was": calendar.before(window, at_ms) for window in COUNTED}
+    moments = {"now": calendar.start, "was": calendar.before, "next": calendar.end}
+    return {f"{window}_{which}": moment(window, at_ms) for window in COUNTED for which, moment in moments.items()}
 
 
 def _totals(row: Row[Any]) -> Totals:
@@ -89,7 +89,8 @@ def _totals(row: Row[Any]) -> Totals:
 
 def _sorted(found: Iterable[tuple[str, int, Totals]], at_ms: int) -> Windows:
     totals = {(window, start): each for window, start, each in found}
-    return (
-        {w: totals.get((w.value, calendar.start(w, at_ms)), decide.ZERO) for w in COUNTED},
-        {w: totals.get((w.value, calendar.before(w, at_ms)), decide.ZERO) for w in COUNTED},
-    )
+
+    def those(moment: Callable[[Window, int], int]) -> dict[Window, Totals]:
+        return {w: totals.get((w.value, moment(w, at_ms)), decide.ZERO) for w in COUNTED}
+
+    return those(calendar.start), those(calendar.before), those(calendar.end)

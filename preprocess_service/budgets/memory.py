@@ -256,12 +256,10 @@ class MemoryLedger:
                 held=was.held + held, charged=was.charged + charged, overrun=was.overrun + overrun
             )
 
-    def _windows(self, tenant: str, at_ms: int) -> tuple[dict[Window, Totals], dict[Window, Totals]]:
-        """The windows in which ``at_ms`` lies, and those before them."""
-        return (
-            {w: self._in(tenant, w, calendar.start(w, at_ms)) for w in COUNTED},
-            {w: self._in(tenant, w, calendar.before(w, at_ms)) for w in COUNTED},
-        )
+    def _windows(self, tenant: str, at_ms: int) -> list[dict[Window, Totals]]:
+        """The windows in which ``at_ms`` lies, those before and those after them."""
+        moments = (calendar.start, calendar.before, calendar.end)
+        return [{w: self._in(tenant, w, moment(w, at_ms)) for w in COUNTED} for moment in moments]
 
     def _in(self, tenant: str, window: Window, start_ms: int) -> Totals:
         return self.totals.get((tenant, window, start_ms), Totals())

@@ -99,8 +99,8 @@ class Books:
         """What an open hold may grow by; nothing is written."""
         if to.tokens <= hold.amount.tokens and to.device_ms <= hold.amount.device_ms:
             return NOTHING
-        totals, befores = read_windows(conn, hold.tenant, hold.at_ms)
-        return decide.growth(hold.amount, to, allowance, totals, befores, at_ms=at_ms, held_ms=hold.at_ms)
+        windows = read_windows(conn, hold.tenant, hold.at_ms)
+        return decide.growth(hold.amount, to, allowance, *windows, at_ms=at_ms, held_ms=hold.at_ms)
 
     def extend(self, conn: Connection, hold: Hold, more: Amount, *, seq: int, at_ms: int) -> None:
         entry = entry_of(Kind.EXTEND, hold, seq=seq, at_ms=at_ms, **totals_row(held=more))

@@ -87,12 +87,13 @@ class _Hold:
     amount: Amount
     begins: dict[Window, int]
     before: dict[Window, int]
+    after: dict[Window, int]
 
 
 def _hold(number: int, amount: Amount, at_ms: int) -> _Hold:
-    begins = {window: calendar.start(window, at_ms) for window in COUNTED}
-    before = {window: calendar.before(window, at_ms) for window in COUNTED}
-    return _Hold(number=number, at_ms=at_ms, amount=amount, begins=begins, before=before)
+    moments = (calendar.start, calendar.before, calendar.end)
+    begins, before, after = ({window: moment(window, at_ms) for window in COUNTED} for moment in moments)
+    return _Hold(number=number, at_ms=at_ms, amount=amount, begins=begins, before=before, after=after)
 
 
 class Replay:
@@ -126,8 +127,8 @@ class Replay:
         reported = self._from_ms <= at_ms < self._to_ms
         self._number += 1
         hold = _hold(self._number, asked, at_ms)
-        totals, befores = self._totals_of(hold.begins), self._totals_of(hold.before)
-        hard, soft = decide.refusals(asked, self._given, totals, befores, open_holds=len(self._holds), at_ms=at_ms)
+        windows = self._windows(hold)
+        hard, soft = decide.refusals(asked, self._given, *windows, open_holds=len(self._holds), at_ms=at_ms)
         if reported:
             self.report.reserved += 1
             self.report.asked += asked
@@ -142,8 +143,8 @@ class Replay:
         self._book(hold, held=asked, at_ms=at_ms)
 
     def _grow(self, hold: _Hold, to: Amount, at_ms: int) -> None:
-        totals, befores = self._totals_of(hold.begins), self._totals_of(hold.before)
-        more = decide.growth(hold.amount, to, self._given, totals, befores, at_ms=at_ms, held_ms=hold.at_ms)
+        windows = self._windows(hold)
+        more = decide.growth(hold.amount, to, self._given, *windows, at_ms=at_ms, held_ms=hold.at_ms)
         hold.amount += more
         self._book(hold, held=more, at_ms=at_ms)
 
@@ -178,6 +179,10 @@ class Replay:
             use.peaks[start_ms] = max(use.peaks.get(start_ms, 0), taken)
             if limit is not None and (most := _most(limit, currency)) is not None:
                 use.rooms[start_ms] = min(use.rooms.get(start_ms, most - taken), most - taken)
+
+    def _windows(self, hold: _Hold) -> tuple[dict[Window, Totals], dict[Window, Totals], dict[Window, Totals]]:
+        """As they are decided by."""
+        return self._totals_of(hold.begins), self._totals_of(hold.before), self._totals_of(hold.after)
 
     def _totals_of(self, begins: Mapping[Window, int]) -> dict[Window, Totals]:
         return {slot[0]: self._totals.get(slot, Totals()) for slot in begins.items()}

@@ -218,4 +218,4 @@ class Slices:
         limit = given.budget.of(Window.REQUEST)
         budget = replace(given.budget, limits=() if limit is None else (limit,))
         mine = sum(grant.ask.tenant == ask.tenant and grant.bill is None for grant in self.grants.values())
-        return decide.refusals(ask.amount, replace(given, budget=budget), {}, {}, open_holds=mine, at_ms=ask.at_ms)
+        return decide.refusals(ask.amount, replace(given, budget=budget), {}, {}, {}, open_holds=mine, at_ms=ask.at_ms)

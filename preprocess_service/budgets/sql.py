@@ -265,7 +265,7 @@ class SqlLedger:
     def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
         account = account_of(conn, tenant)
         version = getattr(account, "budget_version", 0)
-        totals, befores = read_windows(conn, tenant, at_ms)
+        totals, befores, _ = read_windows(conn, tenant, at_ms)
         return Standing(
             tenant=tenant,
             allowance=self._books.allowance(conn, tenant, filed, version, account.default_version),

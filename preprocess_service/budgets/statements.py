@@ -60,7 +60,10 @@ is_near = and_(
     windows.c.tenant == _of("tenant"),
     or_(
         *(
-            and_(windows.c.window == window.value, windows.c.start_ms.in_((_of(f"{window}_now"), _of(f"{window}_was"))))
+            and_(
+                windows.c.window == window.value,
+                windows.c.start_ms.in_([_of(f"{window}_{which}") for which in ("now", "was", "next")]),
+            )
             for window in COUNTED
         )
     ),

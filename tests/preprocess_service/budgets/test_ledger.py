@@ -230,6 +230,26 @@ async def test_what_a_day_carried_over_is_not_spent_by_it_afterwards(ledger: Led
     assert (ended.charged.tokens, ended.overrun.tokens) == (60, 40)
 
 
+async def test_who_comes_late_finds_no_room_that_the_next_day_may_have_taken_over(ledger: Ledger) -> None:
+    """Its moment is from before midnight; another replica's clock was past it."""
+    carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
+    await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
+    assert (await ledger.reserve(ask("today", tokens=30), FILED)).fresh
+    tomorrow = NOON + 86_400_000
+    first = await ledger.reserve(ask("tomorrow", tokens=170, at_ms=tomorrow), FILED)
+    assert first.fresh
+    late = await ledger.reserve(ask("late", tokens=1), FILED)
+    assert late.hold is None
+    assert [(refusal.free, refusal.never) for refusal in late.refusals] == [(0, False)]
+    assert (await ledger.would(ask("late", tokens=1), FILED)).hold is None
+    slice_ = await ledger.lease(ask("slices/x", tokens=1), FILED, owner="a", for_ms=1000)
+    assert slice_ is None
+    # What was given back is there again, for both.
+    await ledger.settle("tomorrow", "r", bill(Cause.NEVER_BEGAN, 0, 0), PRICE, FILED, tomorrow)
+    assert (await ledger.reserve(ask("late", tokens=70), FILED)).fresh
+    assert not (await ledger.reserve(ask("after it", tokens=101, at_ms=tomorrow), FILED)).fresh
+
+
 async def test_before_its_end_a_carrying_day_lets_holds_grow(ledger: Ledger) -> None:
     carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
     await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
