@@ -92,6 +92,9 @@ def verify(
             help="Where the chains ended last time: they must go on from there. Written anew when all is right."
         ),
     ] = None,
+    begin: Annotated[
+        bool, typer.Option("--begin", help="The first time: the file of --heads is not there yet.")
+    ] = False,
 ) -> None:
     """Prove the books: the chain of seals, the entries behind it, and that all totals follow from them. Exit code 1 with findings.
 
@@ -100,7 +103,9 @@ def verify(
     from .heads import read, write
     from .verify import verify as check
 
-    known = read(heads) if heads is not None else ()
+    if begin and heads is None:
+        raise typer.BadParameter("begins the file of --heads: name one", param_hint="--begin")
+    known = read(heads, begin=begin) if heads is not None else ()
     found = _run(url, "URL", partial(check, heads=known))
     if heads is not None and found.ok:
         write(heads, found.heads)

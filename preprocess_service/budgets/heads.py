@@ -15,12 +15,18 @@ from .verify import Head
 LINE: Final = re.compile(r"(\S{1,64}) (\d{1,18}) ([0-9a-f]{64})")
 
 
-def read(path: Path) -> tuple[Head, ...]:
-    """Nothing where there is no file yet. Raises ``typer.BadParameter``."""
+def read(path: Path, *, begin: bool = False) -> tuple[Head, ...]:
+    """``begin``: there is no file yet, and nothing is known. Raises ``typer.BadParameter``: a path with a slip in it is no proof."""
+    if begin and path.exists():
+        raise typer.BadParameter(f"{path} is there already: --begin is for the first time", param_hint="--begin")
+    if begin:
+        return ()
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
-        return ()
+        raise typer.BadParameter(
+            f"there is no {path}; the first time, add --begin to make it", param_hint="--heads"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"cannot be read: {error}", param_hint="--heads") from None
     found = [LINE.fullmatch(line) for line in lines]

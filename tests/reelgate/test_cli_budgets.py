@@ -276,7 +276,12 @@ async def test_the_heads_that_were_kept_must_still_be_in_the_chains(run: Run, bo
     heads = tmp_path / "heads"
     await books.spend("acme", "videos/1", JANUARY, given=100, ms=2000)
     await seal_all(books.database)
-    assert (await run("ledger", "verify", "--heads", heads))[0] == 0
+    code, _, said = await run("ledger", "verify", "--heads", heads)
+    assert (code, "add --begin" in said, heads.exists()) == (2, True, False)
+    assert (await run("ledger", "verify", "--heads", heads, "--begin"))[0] == 0
+    code, _, said = await run("ledger", "verify", "--heads", heads, "--begin")
+    assert (code, "there already" in said) == (2, True)
+    assert (await run("ledger", "verify", "--begin"))[0] == 2
     tenant, number, kept = heads.read_text().split()
     assert (tenant, number) == ("acme", "2")
     await books.spend("acme", "videos/2", JANUARY, given=100, ms=2000)
