@@ -89,9 +89,9 @@ class Crew:
         if self._gone.is_set():
             raise DeviceLostError("a process of the group is gone")
 
-    def wait_for(self, what: str) -> None:
+    def wait_for(self, what: str, patience: timedelta = LOADING) -> None:
         """Until every follower said ``what`` (see `say`). Raises `DeviceLostError` when one ended before that."""
-        self.store.wait([f"{what}/{rank}" for rank in range(1, self.processes)], LOADING)
+        self.store.wait([f"{what}/{rank}" for rank in range(1, self.processes)], patience)
         self.alive()
 
     def end(self) -> None:
@@ -112,10 +112,12 @@ class Crew:
         if self._ending.is_set() or self._gone.is_set():
             return
         self._gone.set()
-        # Whoever waits for it to be there need not wait longer. A store is for one caller at a time, and ours may be waiting in it.
+        # Whoever waits for it to be there need not wait longer, nor for those that ended with it and have no turn here. A store is for
+        # one caller at a time, and ours may be waiting in it.
         if self._bell is not None:
             for what in ("here", "ready"):
-                say(self._bell, what, rank)
+                for each in range(1, self.processes):
+                    say(self._bell, what, each)
         log.critical("process %d of the group ended with code %d: the group cannot go on", rank, code)
         self._lost()
         if not self._ending.wait(HANG_S):
