@@ -91,7 +91,7 @@ class Crew:
 
     def wait_for(self, what: str, patience: timedelta = LOADING) -> None:
         """Until every follower said ``what`` (see `say`). Raises `DeviceLostError` when one ended before that."""
-        self.store.wait([f"{what}/{rank}" for rank in range(1, self.processes)], patience)
+        self.store.wait([key(what, rank) for rank in range(1, self.processes)], patience)
         self.alive()
 
     def end(self) -> None:
@@ -127,7 +127,12 @@ class Crew:
 
 def say(store: Store, what: str, rank: int) -> None:
     """For `Crew.wait_for`."""
-    store.set(f"{what}/{rank}", "")
+    store.set(key(what, rank), "")
+
+
+def key(what: str, rank: int) -> str:
+    """Under which the process ``rank`` said ``what``."""
+    return f"{what}/{rank}"
 
 
 def meeting(environment: Mapping[str, str] = os.environ) -> Store:

@@ -57,6 +57,8 @@ class Follower:
         # By their numbers, whatever the tier: tiers of one text encoder share them.
         self._texts: dict[int, PromptStates] = {}
         crew.say(store, "ready", rank)
+        # It loads more than we do, and a collective would not wait for it that long.
+        store.wait([crew.key("ready", 0)], crew.LOADING)
         for hand in self._hands.values():
             shared(hand.parts)
         self._line = Line(store, processes - 1)

@@ -82,6 +82,7 @@ class Loader:
 
 def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
     """The steps of the parallel tiers among ``engines`` are made by all from now on."""
+    from generator_service.crew import say
     from generator_service.group import Group, shared
     from generator_service.parallel import check_heads
 
@@ -90,6 +91,7 @@ def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
             # Before the others could, so that it is told why.
             check_heads(engine.experts[0], engine.tier.parallel)
     crew.wait_for("ready")
+    say(crew.store, "ready", 0)
     group = Group(crew)
     for name, engine in engines.items():
         if engine.tier.parallel is not None:
