@@ -74,10 +74,7 @@ class Crew:
     @classmethod
     def found(cls, tiers: Sequence[Tier], lost: Lost, environment: Mapping[str, str] = os.environ) -> Crew:
         """The processes of `torchrun`, which ends all when one ends. Raises ``ValueError`` where they are not as many as the tiers say."""
-        processes = _processes(tiers)
-        if processes != int(environment["WORLD_SIZE"]):
-            raise ValueError(f"torchrun started {environment['WORLD_SIZE']} processes, and the tiers want {processes}")
-        return cls(meeting(environment), processes, (), lost, None)
+        return cls(meeting(environment), check(tiers, environment), (), lost, None)
 
     @property
     def whole(self) -> bool:
@@ -123,6 +120,15 @@ class Crew:
         if not self._ending.wait(HANG_S):
             log.critical("the device still waits for that process: this one ends at once")
             os._exit(LOST_CODE)
+
+
+def check(tiers: Sequence[Tier], environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes `torchrun` started. Raises ``ValueError`` where ``tiers``, those that are parallel, want another number."""
+    processes = _processes(tiers) if tiers else 1
+    started = int(environment.get("WORLD_SIZE", "1"))
+    if processes != started:
+        raise ValueError(f"torchrun started {started} processes, and the tiers want {processes}")
+    return processes
 
 
 def say(store: Store, what: str, rank: int) -> None:

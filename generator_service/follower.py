@@ -68,6 +68,9 @@ class Follower:
         """Until the leader says that it is over. Raises whatever a step raises: a process that missed one cannot go on."""
         does = {"passes": self._passes, "pictures": self._pictures}
         while (header := self._line.hear())["do"] != "end":
+            for gone in header["gone"]:
+                for hand in self._hands.values():
+                    hand.decodes.pop(gone, None)
             does[header["do"]](self._hands[header["tier"]], header)
         distributed.destroy_process_group()
 
@@ -84,14 +87,13 @@ class Follower:
         sent(made, len(texts), hand.how, self._rank)
 
     def _pictures(self, hand: Hand, header: Header) -> None:
-        for gone in header["gone"]:
-            for each in self._hands.values():
-                each.decodes.pop(gone, None)
         if header["shape"] is not None:
             latents = self._received(header["shape"], hand.vae.dtype)
             hand.decodes[header["decode"]] = Decoding(latents=latents, memory=empty_memory(hand.vae))
         state = hand.decodes[header["decode"]]
         sent_band(hand.vae, state, cut(hand.vae, state.latents, hand.how), self._rank)
+        if state.done:
+            del hand.decodes[header["decode"]]
 
     def _received(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         found = torch.empty(tuple(shape), dtype=dtype, device=self._device)
@@ -118,11 +120,13 @@ def _states(number: int, real: Tensor, parts: wan.Experts) -> PromptStates:
 
 
 def by_torchrun(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
-    """A process of `torchrun` that is not the first: follows until the first one ends."""
+    """A process of `torchrun` that is not the first: follows until the first one ends. Raises ``ValueError`` where they are not as many as
+    the tiers say."""
+    tiers = [tier for tier in settings.tiers().values() if tier.parallel is not None]
+    crew.check(tiers, environment)
     _heed_the_leader_alone()
     rank, leader = int(environment["RANK"]), torch.device(wan.device_name(settings.device))
     torch.set_num_threads(max(1, settings.threads))
-    tiers = [tier for tier in settings.tiers().values() if tier.parallel is not None]
     device = device_of(int(environment["LOCAL_RANK"]), leader)
     Follower(crew.meeting(environment), rank, int(environment["WORLD_SIZE"]), device, tiers).serve()
 
@@ -146,9 +150,9 @@ def main() -> int:
 
 
 def _heed_the_leader_alone() -> None:
-    """ctrl-C goes to the whole foreground group, and a supervisor's SIGTERM often to all processes of a service: the leader still makes its
-    step then, and says when it is over."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    """ctrl-C goes to the whole foreground group, and so does the end of its terminal; a supervisor's SIGTERM often to all processes of a
+    service. The leader still makes its step then, and says when it is over."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
 
 

@@ -102,9 +102,8 @@ class Group:
             if new:
                 state.number = next(self._decodes)
                 weakref.finalize(state, self._forgotten.append, state.number)
-            gone = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
             shape = list(state.latents.shape)
-            self._say("pictures", parts, decode=state.number, shape=shape if new else None, gone=gone)
+            self._say("pictures", parts, decode=state.number, shape=shape if new else None)
             if new:
                 distributed.broadcast(state.latents.contiguous(), 0)
             found = cut(parts.vae, state.latents, how)
@@ -129,7 +128,9 @@ class Group:
             log.warning("the group was not left in order: %s", error)
 
     def _say(self, what: str, parts: Experts, **about: Any) -> None:
-        self._line.say({"do": what, "tier": parts.tier.tier, **about})
+        """With the decodes that nobody goes on with: their memory is wanted for whatever comes next."""
+        gone = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
+        self._line.say({"do": what, "tier": parts.tier.tier, "gone": gone, **about})
 
     @contextmanager
     def _together(self, how: Parallel) -> Iterator[None]:

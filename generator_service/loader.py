@@ -64,12 +64,16 @@ class Loader:
 
     def _started(self, device: torch.device) -> Crew | None:
         """They load beside us."""
+        from generator_service import group
+        from generator_service.crew import Crew, check
+
         parallel = [tier for tier in self._tiers.values() if tier.parallel is not None]
         if not parallel:
+            if "RANK" in os.environ:
+                check(
+                    parallel
+                )  # the others would wait for us, and torchrun end us with them when they have waited enough
             return None
-        from generator_service import group
-        from generator_service.crew import Crew
-
         if "RANK" in os.environ:
             crew = Crew.found(parallel, self._lost)
         else:

@@ -23,7 +23,8 @@ class Line:
     def __init__(self, store: Store, followers: int) -> None:
         # A connection of its own: a store is for one caller at a time, and a follower waits here for days while torch's own threads ask
         # theirs. Nor are their waits to be as long.
-        self._store, self._followers, self._number = store.clone(), followers, 0
+        clone: Store = store.clone()  # type: ignore[attr-defined]  # torch has no stub of it
+        self._store, self._followers, self._number = clone, followers, 0
         self._store.set_timeout(NEVER)
 
     def say(self, header: Header) -> None:

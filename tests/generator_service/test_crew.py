@@ -7,12 +7,16 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from torch._C._distributed_c10d import TCPStore
 
 from generator_service import crew
 from generator_service.crew import Crew
+from generator_service.follower import by_torchrun
+from generator_service.loader import Loader
+from generator_service.settings import Settings
 from generator_service.watchdog import DeviceLostError
 
 
@@ -31,3 +35,16 @@ def test_followers_that_all_end_while_they_load_are_waited_for_no_longer() -> No
         assert time.monotonic() - since < 5
     finally:
         found.end()
+
+
+def test_processes_of_torchrun_that_no_tier_wants_are_refused_by_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one would serve alone, and end with those that wait for it when they have waited enough."""
+    settings = Settings(store=str(tmp_path))
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="started 2 processes, and the tiers want 1"):
+        Loader(settings, {}, lambda: None)()
+    with pytest.raises(ValueError, match="started 2 processes, and the tiers want 1"):
+        by_torchrun(settings, {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"})

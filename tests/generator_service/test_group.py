@@ -179,6 +179,10 @@ async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, mod
         error = await refused(stub, ask(tier="pair", width=16, height=16, frames=9))
         assert isinstance(error, errors.InvalidFieldError)
         assert "13 frames are" in str(error)
+        # What a terminal or a supervisor tells all processes of a service is the leader's to heed.
+        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(followers[0], told)
+        assert (await made(stub, ask(tier="pair", seed=3, steps=2)))[-1].video.state == pb.VIDEO_STATE_DONE
         assert not app.broken.is_set()
         os.kill(followers[0], signal.SIGKILL)
         async with asyncio.timeout(10):
