@@ -278,17 +278,29 @@ async def test_heads_that_cannot_be_shared_end_the_start_with_their_reason(tmp_p
     assert await gone(children(os.getpid()))
 
 
-@given(st.lists(st.integers(0, 2 * TEXTS), max_size=200))
-def test_followers_know_every_text_that_the_leader_names(prompts: list[int]) -> None:
+@given(st.lists(st.lists(st.integers(0, 2 * TEXTS), min_size=1, max_size=2), max_size=150))
+def test_followers_know_every_text_of_a_step_that_the_leader_names(steps: list[list[int]]) -> None:
+    """Both texts of a guided step are told together, so that the second must not have the first forgotten."""
     known, told = dict[int, int](), Texts()
-    for prompt in prompts:
-        number, new, forgotten = told.number(states(prompt))
-        known.pop(forgotten or 0, None)
-        if new:
-            assert number not in known
-            known[number] = prompt
-        assert known[number] == prompt
+    for prompts in steps:
+        numbers = []
+        for prompt in prompts:
+            number, new, forgotten = told.number(states(prompt))
+            known.pop(forgotten or 0, None)
+            if new:
+                assert number not in known
+                known[number] = prompt
+            numbers.append(number)
+        assert [known.get(number) for number in numbers] == prompts
         assert len(known) <= TEXTS
+
+
+def test_a_text_that_is_used_again_is_not_forgotten_for_newer_ones() -> None:
+    told = Texts()
+    first = told.number(states(0))[0]
+    for other in range(1, 3 * TEXTS):
+        told.number(states(other))
+        assert told.number(states(0)) == (first, False, None)
 
 
 def states(prompt: int) -> PromptStates:
