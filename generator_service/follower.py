@@ -92,8 +92,6 @@ class Follower:
             hand.decodes[header["decode"]] = Decoding(latents=latents, memory=empty_memory(hand.vae))
         state = hand.decodes[header["decode"]]
         sent_band(hand.vae, state, cut(hand.vae, state.latents, hand.how), self._rank)
-        if state.done:
-            del hand.decodes[header["decode"]]
 
     def _received(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         found = torch.empty(tuple(shape), dtype=dtype, device=self._device)
