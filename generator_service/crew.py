@@ -74,10 +74,7 @@ class Crew:
     @classmethod
     def found(cls, tiers: Sequence[Tier], lost: Lost, environment: Mapping[str, str] = os.environ) -> Crew:
         """The processes of `torchrun`, which ends all when one ends. Raises ``ValueError`` where they are not as many as the tiers say."""
-        processes = _processes(tiers)
-        if processes != int(environment["WORLD_SIZE"]):
-            raise ValueError(f"torchrun started {environment['WORLD_SIZE']} processes, and the tiers want {processes}")
-        return cls(meeting(environment), processes, (), lost, None)
+        return cls(meeting(environment), check(tiers, environment), (), lost, None)
 
     @property
     def whole(self) -> bool:
@@ -89,9 +86,9 @@ class Crew:
         if self._gone.is_set():
             raise DeviceLostError("a process of the group is gone")
 
-    def wait_for(self, what: str) -> None:
+    def wait_for(self, what: str, patience: timedelta = LOADING) -> None:
         """Until every follower said ``what`` (see `say`). Raises `DeviceLostError` when one ended before that."""
-        self.store.wait([f"{what}/{rank}" for rank in range(1, self.processes)], LOADING)
+        self.store.wait([key(what, rank) for rank in range(1, self.processes)], patience)
         self.alive()
 
     def end(self) -> None:
@@ -112,10 +109,12 @@ class Crew:
         if self._ending.is_set() or self._gone.is_set():
             return
         self._gone.set()
-        # Whoever waits for it to be there need not wait longer. A store is for one caller at a time, and ours may be waiting in it.
+        # Whoever waits for it to be there need not wait longer, nor for those that ended with it and have no turn here. A store is for
+        # one caller at a time, and ours may be waiting in it.
         if self._bell is not None:
             for what in ("here", "ready"):
-                say(self._bell, what, rank)
+                for each in range(1, self.processes):
+                    say(self._bell, what, each)
         log.critical("process %d of the group ended with code %d: the group cannot go on", rank, code)
         self._lost()
         if not self._ending.wait(HANG_S):
@@ -123,9 +122,23 @@ class Crew:
             os._exit(LOST_CODE)
 
 
+def check(tiers: Sequence[Tier], environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes `torchrun` started. Raises ``ValueError`` where ``tiers``, those that are parallel, want another number."""
+    processes = _processes(tiers) if tiers else 1
+    started = int(environment.get("WORLD_SIZE", "1"))
+    if processes != started:
+        raise ValueError(f"torchrun started {started} processes, and the tiers want {processes}")
+    return processes
+
+
 def say(store: Store, what: str, rank: int) -> None:
     """For `Crew.wait_for`."""
-    store.set(f"{what}/{rank}", "")
+    store.set(key(what, rank), "")
+
+
+def key(what: str, rank: int) -> str:
+    """Under which the process ``rank`` said ``what``."""
+    return f"{what}/{rank}"
 
 
 def meeting(environment: Mapping[str, str] = os.environ) -> Store:

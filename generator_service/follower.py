@@ -57,6 +57,8 @@ class Follower:
         # By their numbers, whatever the tier: tiers of one text encoder share them.
         self._texts: dict[int, PromptStates] = {}
         crew.say(store, "ready", rank)
+        # It loads more than we do, and a collective would not wait for it that long.
+        store.wait([crew.key("ready", 0)], crew.LOADING)
         for hand in self._hands.values():
             shared(hand.parts)
         self._line = Line(store, processes - 1)
@@ -66,6 +68,9 @@ class Follower:
         """Until the leader says that it is over. Raises whatever a step raises: a process that missed one cannot go on."""
         does = {"passes": self._passes, "pictures": self._pictures}
         while (header := self._line.hear())["do"] != "end":
+            for gone in header["gone"]:
+                for hand in self._hands.values():
+                    hand.decodes.pop(gone, None)
             does[header["do"]](self._hands[header["tier"]], header)
         distributed.destroy_process_group()
 
@@ -82,9 +87,6 @@ class Follower:
         sent(made, len(texts), hand.how, self._rank)
 
     def _pictures(self, hand: Hand, header: Header) -> None:
-        for gone in header["gone"]:
-            for each in self._hands.values():
-                each.decodes.pop(gone, None)
         if header["shape"] is not None:
             latents = self._received(header["shape"], hand.vae.dtype)
             hand.decodes[header["decode"]] = Decoding(latents=latents, memory=empty_memory(hand.vae))
@@ -116,11 +118,13 @@ def _states(number: int, real: Tensor, parts: wan.Experts) -> PromptStates:
 
 
 def by_torchrun(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
-    """A process of `torchrun` that is not the first: follows until the first one ends."""
+    """A process of `torchrun` that is not the first: follows until the first one ends. Raises ``ValueError`` where they are not as many as
+    the tiers say."""
+    tiers = [tier for tier in settings.tiers().values() if tier.parallel is not None]
+    crew.check(tiers, environment)
     _heed_the_leader_alone()
     rank, leader = int(environment["RANK"]), torch.device(wan.device_name(settings.device))
     torch.set_num_threads(max(1, settings.threads))
-    tiers = [tier for tier in settings.tiers().values() if tier.parallel is not None]
     device = device_of(int(environment["LOCAL_RANK"]), leader)
     Follower(crew.meeting(environment), rank, int(environment["WORLD_SIZE"]), device, tiers).serve()
 
@@ -144,9 +148,9 @@ def main() -> int:
 
 
 def _heed_the_leader_alone() -> None:
-    """ctrl-C goes to the whole foreground group, and a supervisor's SIGTERM often to all processes of a service: the leader still makes its
-    step then, and says when it is over."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    """ctrl-C goes to the whole foreground group, and so does the end of its terminal; a supervisor's SIGTERM often to all processes of a
+    service. The leader still makes its step then, and says when it is over."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
 
 

@@ -14,7 +14,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -30,7 +30,7 @@ from generator_service.crew import Crew
 from generator_service.decoding import Decoding, levels
 from generator_service.lending import Lender
 from generator_service.once import modules, once
-from generator_service.parallel import branch_of, share
+from generator_service.parallel import branch_of, device_of, share
 from generator_service.said import Line, Texts
 from generator_service.text import PromptStates
 from generator_service.tier import Parallel, Tier
@@ -102,9 +102,8 @@ class Group:
             if new:
                 state.number = next(self._decodes)
                 weakref.finalize(state, self._forgotten.append, state.number)
-            gone = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
             shape = list(state.latents.shape)
-            self._say("pictures", parts, decode=state.number, shape=shape if new else None, gone=gone)
+            self._say("pictures", parts, decode=state.number, shape=shape if new else None)
             if new:
                 distributed.broadcast(state.latents.contiguous(), 0)
             found = cut(parts.vae, state.latents, how)
@@ -129,7 +128,9 @@ class Group:
             log.warning("the group was not left in order: %s", error)
 
     def _say(self, what: str, parts: Experts, **about: Any) -> None:
-        self._line.say({"do": what, "tier": parts.tier.tier, **about})
+        """With the decodes that nobody goes on with: their memory is wanted for whatever comes next."""
+        gone = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
+        self._line.say({"do": what, "tier": parts.tier.tier, "gone": gone, **about})
 
     @contextmanager
     def _together(self, how: Parallel) -> Iterator[None]:
@@ -208,9 +209,14 @@ def _pixels(band: Band, height: int, width: int, scale: int) -> tuple[int, int]:
 def join(store: Store, rank: int, processes: int, device: torch.device) -> None:
     """This process is one of ``processes`` from now on. All must come."""
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        take_card(device, torch.cuda.set_device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=processes, timeout=PATIENCE)
+
+
+def take_card(device: torch.device, take: Callable[[torch.device], None]) -> None:
+    """The leader's may have no number, where settings name none; torch takes no card without."""
+    take(device_of(0, device))
 
 
 def shared(parts: Experts) -> str:

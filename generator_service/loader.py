@@ -64,12 +64,16 @@ class Loader:
 
     def _started(self, device: torch.device) -> Crew | None:
         """They load beside us."""
+        from generator_service import group
+        from generator_service.crew import Crew, check
+
         parallel = [tier for tier in self._tiers.values() if tier.parallel is not None]
         if not parallel:
+            if "RANK" in os.environ:
+                check(
+                    parallel
+                )  # the others would wait for us, and torchrun end us with them when they have waited enough
             return None
-        from generator_service import group
-        from generator_service.crew import Crew
-
         if "RANK" in os.environ:
             crew = Crew.found(parallel, self._lost)
         else:
@@ -82,6 +86,7 @@ class Loader:
 
 def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
     """The steps of the parallel tiers among ``engines`` are made by all from now on."""
+    from generator_service.crew import say
     from generator_service.group import Group, shared
     from generator_service.parallel import check_heads
 
@@ -90,6 +95,7 @@ def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
             # Before the others could, so that it is told why.
             check_heads(engine.experts[0], engine.tier.parallel)
     crew.wait_for("ready")
+    say(crew.store, "ready", 0)
     group = Group(crew)
     for name, engine in engines.items():
         if engine.tier.parallel is not None:

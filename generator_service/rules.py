@@ -172,12 +172,13 @@ def _check_limits(take: Take, tier: Tier) -> None:
 
 
 def _check_shares(take: Take, model: Model) -> None:
-    """Processes that share a pass have equal shares of its tokens; the next longer video that has is named."""
+    """Processes that share a pass have equal shares of its tokens; the next longer video that has, and that the
+    tier makes, is named."""
     shares = model.tier.parallel.shares if model.tier.parallel else 1
     tokens = model.latent_tokens(take.width, take.height, take.frames)
     if tokens % shares == 0:
         return
-    longer = (take.frames + 4 * more for more in range(1, shares))
+    longer = range(take.frames + 4, min(take.frames + 4 * (shares - 1), model.tier.frames.max) + 1, 4)
     fitting = next((f for f in longer if model.latent_tokens(take.width, take.height, f) % shares == 0), None)
     rule = f"is {take.frames}: {tokens} latent tokens are no equal shares for the {shares} devices of the tier {model.tier.tier}"
     hint = f"; {fitting} frames are" if fitting is not None else "; choose another width or height"

@@ -21,8 +21,11 @@ class Line:
     """One thing after another, over a key-value store; every one of ``followers`` hears all of it, however late. Nothing is polled."""
 
     def __init__(self, store: Store, followers: int) -> None:
-        self._store, self._followers, self._number = store, followers, 0
-        store.set_timeout(NEVER)
+        # A connection of its own: a store is for one caller at a time, and a follower waits here for days while torch's own threads ask
+        # theirs. Nor are their waits to be as long.
+        clone: Store = store.clone()  # type: ignore[attr-defined]  # torch has no stub of it
+        self._store, self._followers, self._number = clone, followers, 0
+        self._store.set_timeout(NEVER)
 
     def say(self, header: Header) -> None:
         """Waits for nobody."""

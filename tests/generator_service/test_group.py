@@ -179,6 +179,10 @@ async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, mod
         error = await refused(stub, ask(tier="pair", width=16, height=16, frames=9))
         assert isinstance(error, errors.InvalidFieldError)
         assert "13 frames are" in str(error)
+        # What a terminal or a supervisor tells all processes of a service is the leader's to heed.
+        for told in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(followers[0], told)
+        assert (await made(stub, ask(tier="pair", seed=3, steps=2)))[-1].video.state == pb.VIDEO_STATE_DONE
         assert not app.broken.is_set()
         os.kill(followers[0], signal.SIGKILL)
         async with asyncio.timeout(10):
@@ -274,17 +278,29 @@ async def test_heads_that_cannot_be_shared_end_the_start_with_their_reason(tmp_p
     assert await gone(children(os.getpid()))
 
 
-@given(st.lists(st.integers(0, 2 * TEXTS), max_size=200))
-def test_followers_know_every_text_that_the_leader_names(prompts: list[int]) -> None:
+@given(st.lists(st.lists(st.integers(0, 2 * TEXTS), min_size=1, max_size=2), max_size=150))
+def test_followers_know_every_text_of_a_step_that_the_leader_names(steps: list[list[int]]) -> None:
+    """Both texts of a guided step are told together, so that the second must not have the first forgotten."""
     known, told = dict[int, int](), Texts()
-    for prompt in prompts:
-        number, new, forgotten = told.number(states(prompt))
-        known.pop(forgotten or 0, None)
-        if new:
-            assert number not in known
-            known[number] = prompt
-        assert known[number] == prompt
+    for prompts in steps:
+        numbers = []
+        for prompt in prompts:
+            number, new, forgotten = told.number(states(prompt))
+            known.pop(forgotten or 0, None)
+            if new:
+                assert number not in known
+                known[number] = prompt
+            numbers.append(number)
+        assert [known.get(number) for number in numbers] == prompts
         assert len(known) <= TEXTS
+
+
+def test_a_text_that_is_used_again_is_not_forgotten_for_newer_ones() -> None:
+    told = Texts()
+    first = told.number(states(0))[0]
+    for other in range(1, 3 * TEXTS):
+        told.number(states(other))
+        assert told.number(states(0)) == (first, False, None)
 
 
 def states(prompt: int) -> PromptStates:

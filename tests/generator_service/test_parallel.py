@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from generator_service import parallel
 from generator_service import tier as tiers
 from generator_service.engine import Engine
+from generator_service.group import take_card
 from generator_service.tier import Parallel
 from tests.generator_service.test_tier import GOOD
 
@@ -60,3 +62,11 @@ def test_a_pass_belongs_to_the_branch_of_its_process() -> None:
     assert (four.branches, four.shares) == (2, 2)
     all_in_one = Parallel(processes=4)
     assert [parallel.branch_of(rank, all_in_one) for rank in range(4)] == [0, 0, 0, 0]
+
+
+def test_the_leaders_card_has_a_number_though_settings_name_none() -> None:
+    """``device: auto`` is the first GPU; torch refuses to make a card without a number the current one."""
+    taken: list[torch.device] = []
+    for named in ("cuda", "cuda:3"):
+        take_card(torch.device(named), taken.append)
+    assert [each.index for each in taken] == [0, 3]
