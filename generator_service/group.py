@@ -119,13 +119,7 @@ class Group:
             self._line.say({"do": "end"})
         except Exception as error:
             log.warning("the followers could not be told to end: %s", error)
-        self._crew.end()
-        if not self._crew.whole and distributed.get_backend() == "nccl":
-            return  # it would wait for who died; the process ends now anyway
-        try:
-            distributed.destroy_process_group()
-        except Exception as error:
-            log.warning("the group was not left in order: %s", error)
+        leave(self._crew)
 
     def _say(self, what: str, parts: Experts, **about: Any) -> None:
         """With the decodes that nobody goes on with: their memory is wanted for whatever comes next."""
@@ -217,6 +211,17 @@ def join(store: Store, rank: int, processes: int, device: torch.device) -> None:
 def take_card(device: torch.device, take: Callable[[torch.device], None]) -> None:
     """The leader's may have no number, where settings name none; torch takes no card without."""
     take(device_of(0, device))
+
+
+def leave(crew: Crew) -> None:
+    """As `join`, on the leader: ends the followers of ``crew`` and whatever group there is."""
+    crew.end()
+    if not distributed.is_initialized() or (not crew.whole and distributed.get_backend() == "nccl"):
+        return  # it would wait for who died; the process ends now anyway
+    try:
+        distributed.destroy_process_group()
+    except Exception as error:
+        log.warning("the group was not left in order: %s", error)
 
 
 def shared(parts: Experts) -> str:

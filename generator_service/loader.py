@@ -60,7 +60,9 @@ class Loader:
         if self._group is not None:
             self._group.close()
         elif self._crew is not None:
-            self._crew.end()
+            from generator_service.group import leave
+
+            leave(self._crew)
 
     def _started(self, device: torch.device) -> Crew | None:
         """They load beside us."""
@@ -70,9 +72,8 @@ class Loader:
         parallel = [tier for tier in self._tiers.values() if tier.parallel is not None]
         if not parallel:
             if "RANK" in os.environ:
-                check(
-                    parallel
-                )  # the others would wait for us, and torchrun end us with them when they have waited enough
+                # The others would wait for us, and torchrun end us with them when they have waited enough.
+                check(parallel)
             return None
         if "RANK" in os.environ:
             crew = Crew.found(parallel, self._lost)

@@ -20,7 +20,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, device, float32, full, zeros
+from torch import Tensor, device, distributed, float32, full, zeros
 
 from generator_service.app import App, running
 from generator_service.engine import unpack
@@ -275,6 +275,7 @@ async def test_heads_that_cannot_be_shared_end_the_start_with_their_reason(tmp_p
     with pytest.raises(NotDivisibleError, match="4 heads cannot be shared by 3"):
         async with served(tmp_path / "store", tiers, model_folder):
             pass
+    assert not distributed.is_initialized(), "another start in this process may have its own"
     assert await gone(children(os.getpid()))
 
 
