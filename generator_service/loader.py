@@ -89,12 +89,15 @@ def _joined(crew: Crew, engines: Mapping[str, Engine]) -> Group:
     """The steps of the parallel tiers among ``engines`` are made by all from now on."""
     from generator_service.crew import say
     from generator_service.group import Group, shared
-    from generator_service.parallel import check_heads
+    from generator_service.parallel import check_heads, check_tokens
 
     for engine in engines.values():
-        if engine.tier.parallel is not None:
+        tier = engine.tier
+        if tier.parallel is not None:
             # Before the others could, so that it is told why.
-            check_heads(engine.experts[0], engine.tier.parallel)
+            check_heads(engine.experts[0], tier.parallel)
+            size = tier.width.default, tier.height.default, tier.frames.default
+            check_tokens(engine.latent_tokens(*size), tier.parallel)
     crew.wait_for("ready")
     say(crew.store, "ready", 0)
     group = Group(crew)

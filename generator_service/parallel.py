@@ -65,6 +65,12 @@ def check_heads(expert: WanTransformer3DModel, how: Parallel) -> None:
         raise NotDivisibleError(f"{heads} heads cannot be shared by {how.shares}")
 
 
+def check_tokens(tokens: int, how: Parallel) -> None:
+    """Raises `NotDivisibleError`. ``tokens`` are those of the tier's default video: who asks for nothing else would always be refused."""
+    if tokens % how.shares:
+        raise NotDivisibleError(f"the {tokens} latent tokens of the default video cannot be shared by {how.shares}")
+
+
 def branch_of(rank: int, how: Parallel) -> int:
     """Which of a step's passes the process ``rank`` makes where they are made at the same time."""
     return rank // how.shares

@@ -56,6 +56,19 @@ def test_heads_fall_into_equal_shares_or_are_refused(engine: Engine) -> None:
             parallel.check_heads(engine.experts[0], how)
 
 
+def test_a_default_video_that_cannot_be_shared_is_refused(engine: Engine) -> None:
+    """By the tokens of a pass: each half of the processes makes its own."""
+    tokens = engine.latent_tokens(48, 16, 9)
+    assert tokens == 9
+    parallel.check_tokens(tokens, Parallel(processes=3, method="ring"))
+    parallel.check_tokens(tokens, Parallel(processes=6, method="guidance"))
+    for method in ("ulysses", "ring"):
+        with pytest.raises(
+            parallel.NotDivisibleError, match="9 latent tokens of the default video cannot be shared by 2"
+        ):
+            parallel.check_tokens(tokens, Parallel(processes=2, method=method))  # type: ignore[arg-type]
+
+
 def test_a_pass_belongs_to_the_branch_of_its_process() -> None:
     four = Parallel(processes=4, method="guidance")
     assert [parallel.branch_of(rank, four) for rank in range(4)] == [0, 0, 1, 1]
