@@ -69,7 +69,7 @@ def resolve(wanted: Wanted, models: Mapping[str, Model], default_tier: str) -> R
     name = wanted.tier or default_tier
     model = models.get(name)
     if model is None:
-        raise NotFoundError.of("tier", name)
+        raise NotFoundError.of("tier", name, known=models)
     if wanted.tokenizer_fingerprint not in ("", model.tokenizer_fingerprint):
         facts = {"tier": name, "expected": model.tokenizer_fingerprint, "received": wanted.tokenizer_fingerprint}
         raise TokenizerMismatchError(f"the tier {name} counts with another tokenizer", metadata=facts)

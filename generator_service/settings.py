@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         )
 
     def tiers(self) -> dict[str, tier.Tier]:
-        """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them."""
+        """The tiers that are on, by name. Raises ``ValueError`` when the default tier is not among them, or a model is nowhere."""
         models = {
             "embedded": self.embedded_model,
             "full": self.full_model,
@@ -109,6 +109,8 @@ class Settings(BaseSettings):
         if self.tier_folder is not None:
             found |= tier.folder(self.tier_folder)
         on = {name: each for name, each in found.items() if each.model}
+        for each in on.values():
+            tier.check_model(each)
         if self.default_tier not in on:
             raise ValueError(f"the default tier {self.default_tier!r} is not on; these are: {', '.join(on) or 'none'}")
         return on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import yaml
 from generator_service import conflicts
 
 FOLDER = Path(__file__).parent / "tiers"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What `GetModel` tells in fields of its own.
 ELSEWHERE = {
     "tier",
@@ -220,12 +222,26 @@ def load(path: Path, model: str | None = None) -> Tier:
     """
     try:
         tier = Tier.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (pydantic.ValidationError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"{path.name}: {error}") from error
-    if model is not None:
-        return tier.model_copy(update={"model": model})
-    beside = path.parent / tier.model
-    return tier.model_copy(update={"model": str(beside.resolve())}) if tier.model and beside.is_dir() else tier
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{path.name}: {_reasons(error)}") from error
+    if model is None and tier.model and (path.parent / tier.model).is_dir():
+        model = str((path.parent / tier.model).resolve())
+    return tier if model is None else tier.model_copy(update={"model": model})
+
+
+def check_model(tier: Tier) -> None:
+    """Raises ``ValueError`` where its model can be nowhere; whether all of it is there shows when it is loaded."""
+    if not Path(tier.model).is_dir() and not HUB_ID.fullmatch(tier.model):
+        what = "no folder that is here, and no Hugging Face id; a relative one is seen from the tier's file"
+        raise ValueError(f"tier {tier.tier}: model {tier.model!r} is {what}")
+
+
+def _reasons(error: pydantic.ValidationError) -> str:
+    """Each setting with what is wrong with it, without pydantic's own words around."""
+    found = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    return "; ".join(f"{setting}: {why}" if setting else why for setting, why in found)
 
 
 def _plain(value: object) -> str:

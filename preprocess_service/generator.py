@@ -16,6 +16,7 @@ from reelgate.rpc.errors import GeneratorUnavailableError, NotFoundError, Reelga
 from reelgate.rpc.status import typed_errors
 
 log = logging.getLogger(__name__)
+NOT_REACHED = "the generator cannot be reached"
 PROBE_TIMEOUT = 5.0
 ESTIMATE_TIMEOUT = 0.5
 
@@ -33,6 +34,7 @@ class Generator:
         self._fingerprints = dict(fingerprints)
         self._probe_seconds = probe_seconds
         self._theirs: dict[str, str] | None = None
+        self._why = NOT_REACHED
 
     @property
     def open_tiers(self) -> frozenset[str]:
@@ -43,9 +45,9 @@ class Generator:
     def admit(self, tier: str) -> None:
         """Raise unless a request for ``tier`` can be forwarded now."""
         if self._theirs is None:
-            raise GeneratorUnavailableError("the generator cannot be reached")
+            raise GeneratorUnavailableError(self._why)
         if tier not in self._theirs:
-            raise NotFoundError.of("tier", tier)
+            raise NotFoundError.of("tier", tier, known=self.open_tiers)
         if tier not in self.open_tiers:
             raise TokenizerMismatchError(f"the generator counts with another tokenizer for the tier {tier}")
 
@@ -71,6 +73,8 @@ class Generator:
             if self._theirs is not None:
                 log.warning("generator lost", extra={"reason": error.reason})
             self._theirs = None
+            # One that answers says itself what it waits for, such as its models.
+            self._why = f"the generator is not ready: {error.message}" if error.answered else NOT_REACHED
             return
         if self._theirs is None:
             log.info("generator found", extra={"tiers": [tier.name for tier in model.tiers]})

@@ -21,6 +21,7 @@ from .settings import Settings
 from .tenants import Tenants
 from .worker import Worker
 
+UNKNOWN_TIER = "Another tier needs its tokenizer named in REELGATE_PREPROCESS_TOKENIZERS, by who runs the service."
 Answer = TypeVar("Answer", pb.PreparedPrompt, pb.PreparePromptResponse)
 
 
@@ -70,7 +71,7 @@ class Preparer:
     async def _prepare(self, message: pb.PromptInput, *, tier: str, tenant: str, into: type[Answer]) -> Answer:
         tier = tier or self._settings.default_tier
         if tier not in self._lines:
-            raise NotFoundError.of("tier", tier)
+            raise NotFoundError.of("tier", tier, known=self._lines, more=UNKNOWN_TIER)
         configured = await self._tenants.now(tenant)
         versions = (*self._lines[tier].versions, configured.version)
         raw = message.SerializeToString(deterministic=True)

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 from reelgate.rpc.errors import UnavailableError
 from reelgate.rpc.server import FOLLOWS_PARENT
@@ -20,12 +20,17 @@ STOP_SECONDS = 20.0
 
 
 class ServiceDiedError(UnavailableError):
-    """A service ended by itself, or was not ready in time."""
+    """A service ended by itself, with the exit code ``code``, or was not ready in time."""
 
-    next_step = "Its log says why; often its port is taken."
+    next_step = "Its log, above or in the file that was named, says why."
+    OFTEN: Final = {
+        -9: "Somebody killed it: the system, where its memory ran out (dmesg tells), or a person.",
+        1: "Its log, above or in the file that was named, says why; often its port is taken.",
+        2: "A setting is wrong; its log, above or in the file that was named, says which.",
+    }
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name} {why}", reason="SERVICE_DIED")
+    def __init__(self, name: str, why: str, code: int | None = None) -> None:
+        super().__init__(f"{name} {why}", reason="SERVICE_DIED", next_step=self.OFTEN.get(code or 0))
 
 
 class Service:
@@ -107,7 +112,8 @@ class Service:
         try:
             await asyncio.wait({waiting, ending}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
-                raise ServiceDiedError(self.name, f"ended with exit code {ending.result()} before it was ready")
+                code = ending.result()
+                raise ServiceDiedError(self.name, f"ended with exit code {code} before it was ready", code)
             if not waiting.done():
                 raise ServiceDiedError(self.name, f"was not ready after {READY_SECONDS:.0f} s")
         finally:

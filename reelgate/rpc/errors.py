@@ -40,7 +40,7 @@ Servicers raise these; interceptors turn them into statuses, and the client turn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -102,6 +102,8 @@ class ReelgateError(Exception):
             self.retry_after = retry_after
         if next_step is not None:
             self.next_step = next_step
+        if self.next_step:
+            self.add_note(self.next_step)  # whoever only sees a traceback sees what to do
 
     @property
     def code(self) -> StatusCode:
@@ -190,8 +192,11 @@ class NotFoundError(RequestError):
     next_step = "Check the name; names are known only to the tenant that asked for them."
 
     @classmethod
-    def of(cls, kind: str, name: str) -> Self:
-        return cls(f"no such {kind}: {name}", resource=Resource(kind=kind, name=name))
+    def of(cls, kind: str, name: str, *, known: Iterable[str] = (), more: str = "") -> Self:
+        """``known``: names of that kind that there are, which are nobody's secret; ``more`` is said after them."""
+        there = ", ".join(sorted(known))
+        step = f"Name one of these: {there}. {more}".strip() if there else None
+        return cls(f"no such {kind}: {name}", resource=Resource(kind=kind, name=name), next_step=step)
 
 
 class AccessError(ReelgateError):

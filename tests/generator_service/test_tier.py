@@ -44,6 +44,27 @@ def test_a_model_from_outside_stands_instead_of_the_files_own(tmp_path: Path) ->
     assert tiers.load(tmp_path / "small.yaml", "Wan-AI/some").model == "Wan-AI/some"
 
 
+def test_a_model_that_can_be_nowhere_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(GOOD.replace("here", "../nowhere"))
+    with pytest.raises(ValueError, match=r"tier small: model '\.\./nowhere' is no folder that is here") as refused:
+        Settings(tier_folder=tmp_path).tiers()
+    assert "seen from the tier's file" in str(refused.value)
+    for place in ("Wan-AI/Some-Model.v2", str(tmp_path)):
+        (tmp_path / "small.yaml").write_text(GOOD.replace("here", place))
+        assert Settings(tier_folder=tmp_path).tiers()["small"].model == place
+
+
+def test_a_wrong_file_says_its_settings_and_nothing_of_pydantic(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(f"{GOOD}parallel: {{processes: 3, method: guidance}}\nsteps: nine\n")
+    with pytest.raises(ValueError, match=r"small\.yaml: steps: Input should be") as refused:
+        tiers.load(tmp_path / "small.yaml")
+    (tmp_path / "small.yaml").write_text(f"{GOOD}parallel: {{processes: 3, method: guidance}}\n")
+    with pytest.raises(ValueError, match="two halves, and 3 processes have none") as halves:
+        tiers.load(tmp_path / "small.yaml")
+    said = f"{refused.value} {halves.value}"
+    assert all(word not in said for word in ("pydantic", "validation error", "Value error"))
+
+
 def test_no_tier_batches_unless_its_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(GOOD)
     (tmp_path / "shared.yaml").write_text(f"{GOOD}batch: true\n")
@@ -114,6 +135,7 @@ def test_a_folder_of_tiers_holds_one_of_each_name(tmp_path: Path) -> None:
 def test_a_folder_of_ones_own_adds_tiers_and_stands_instead_of_shipped_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "here").mkdir()
     (tmp_path / "small.yaml").write_text(GOOD)
     (tmp_path / "full.yaml").write_text(GOOD.replace("tier: small", "tier: full"))
     monkeypatch.setenv("REELGATE_GENERATOR_TIERS", str(tmp_path))

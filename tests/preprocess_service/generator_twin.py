@@ -17,6 +17,7 @@ from reelgate.generator.v1.generator_pb2_grpc import (
 )
 from reelgate.rpc.config import ServerConfig
 from reelgate.rpc.errors import (
+    GeneratorUnavailableError,
     InternalError,
     InvalidFieldError,
     NotFoundError,
@@ -74,6 +75,7 @@ class Twin(GeneratorServiceServicer):
         self.sha256 = hashlib.sha256(BYTES).hexdigest()
         self.offsets: list[int] = []
         self.breaks = 0
+        self.loading = False
         self.fails = self.loses = self.own_ids = self.spoils = False
         self.warnings: list[str] = []
         self.estimated: list[pb.EstimateVideoRequest] = []
@@ -100,6 +102,8 @@ class Twin(GeneratorServiceServicer):
         return video
 
     async def GetModel(self, request: Any, context: Any) -> pb.GetModelResponse:  # noqa: N802
+        if self.loading:
+            raise GeneratorUnavailableError("the models are still being loaded")
         tiers = [pb.Tier(name=name, tokenizer_fingerprint=print_) for name, print_ in self.fingerprints.items()]
         return pb.GetModelResponse(tiers=tiers, default_tier="embedded")
 

@@ -266,6 +266,7 @@ async def test_bad_input_gets_its_status_and_the_next_request_works(setup: Setup
         elif kind is NotFoundError:
             assert error.resource is not None
             assert error.resource.kind == where
+            assert ("Name one of these: embedded" in error.next_step) == (where == "tier")
     assert setup.twin.asked == []
     assert (await setup.prepare(input=RED)).prompt == RED.text
 
@@ -305,6 +306,28 @@ async def test_without_the_generator_preparing_works_and_generating_is_unavailab
                     pass
             assert caught.value.retry_after
             assert time.monotonic() - began < 5
+
+
+async def test_while_the_generator_loads_its_models_a_client_hears_it(setup: Setup) -> None:
+    assert await setup.serving()
+    await setup.twin_server.stop()
+    await until(lambda: not setup.ready.is_set())
+    setup.twin.loading = True
+    again = await serve(setup.twin, setup.twin_address)
+
+    async def refusal() -> str:
+        with pytest.raises(GeneratorUnavailableError) as caught:
+            await setup.generate(input=RED)
+        return caught.value.message
+
+    async with asyncio.timeout(15):
+        while (said := await refusal()) == "the generator cannot be reached":  # noqa: ASYNC110 - as the gate sees it
+            await asyncio.sleep(0.05)
+    assert said == "the generator is not ready: the models are still being loaded"
+    setup.twin.loading = False
+    await asyncio.wait_for(setup.ready.wait(), 15)
+    assert (await setup.generate(input=RED))[-1].WhichOneof("event") == "video"
+    await again.stop()
 
 
 async def test_it_recovers_when_the_generator_comes_back(setup: Setup) -> None:
