@@ -89,7 +89,7 @@ class Governor:
         )
         self._geometries = geometries
         for tier, engine in engines.items() if self._measure else ():
-            measure.steps(engine, geometries[tier], self.estimator)
+            measure.steps(engine, geometries[tier], self.estimator, room=memory.available)
 
     # What the event loop calls.
 

@@ -15,6 +15,7 @@ from generator_service.engine import Engine
 from generator_service.estimate import Estimator
 from generator_service.flops import Kind
 from generator_service.geometry import Geometry
+from generator_service.memory import predict
 from generator_service.tier import Tier
 from generator_service.wan import Components
 
@@ -74,9 +75,10 @@ def high_steps(parts: Components, steps: int) -> int:
     return int((scheduler.timesteps >= edge).sum())
 
 
-def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
+def steps(engine: Engine, sizes: Geometry, estimator: Estimator, *, room: int) -> None:
     """Makes a few videos of four steps and tells ``estimator`` how long each step took. None in a tier that compiles: there is no
-    estimate before its first video."""
+    estimate before its first video. Processes that share steps cannot go on after one found no memory, so they try nothing that needs
+    more than ``room`` bytes by the prediction."""
     limits = engine.tier
     if limits.compile:
         return  # each of these sizes would be compiled first, and then used for nothing else
@@ -84,6 +86,8 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator) -> None:
     for width, height, frames in sizes_for(limits, engine.parts.device.type):
         if limits.parallel and engine.latent_tokens(width, height, frames) % limits.parallel.shares:
             continue
+        if limits.parallel and predict(sizes, sizes.shape(_take(engine, "", (width, height, frames)))).peak() > room:
+            break
         try:
             _measure(engine, sizes, estimator, (width, height, frames))
         except Exception as error:
@@ -119,20 +123,7 @@ def _video(
 ) -> list[tuple[Stage, Kind, float]]:
     """(stage, kind, seconds) of every step of one video; of four steps, so that each expert makes one that is not its first."""
     clock = time.process_time if engine.parts.device.type == "cpu" else time.perf_counter
-    take = Take(
-        tenant="",
-        prompt=prompt,
-        negative_prompt="",
-        width=width,
-        height=height,
-        frames=frames,
-        steps=4,
-        guidance=engine.tier.guidance,
-        guidance_2=engine.tier.guidance_2,
-        seed=0,
-        tier=engine.tier.tier,
-        execution="",
-    )
+    take = _take(engine, prompt, (width, height, frames))
     shape, found = sizes.shape(take), []
 
     def timed(stage: Stage, kind: Kind, call: Any, *arguments: Any) -> Any:
@@ -154,6 +145,24 @@ def _video(
         pieces.append(timed(Stage.DECODE, kind, engine.decode, decoding))
     timed(Stage.ENCODE, kinds[Stage.ENCODE][0], post.finish, pieces, Finish(fps=engine.tier.fps))
     return found
+
+
+def _take(engine: Engine, prompt: str, size: Size) -> Take:
+    width, height, frames = size
+    return Take(
+        tenant="",
+        prompt=prompt,
+        negative_prompt="",
+        width=width,
+        height=height,
+        frames=frames,
+        steps=4,
+        guidance=engine.tier.guidance,
+        guidance_2=engine.tier.guidance_2,
+        seed=0,
+        tier=engine.tier.tier,
+        execution="",
+    )
 
 
 def _texts(parts: Components) -> list[nn.Module]:

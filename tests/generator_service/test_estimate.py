@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from generator_service import fits, flops, measure
+from generator_service import fits, flops, measure, wan
 from generator_service import tier as tiers
 from generator_service.core import Request, Stage
+from generator_service.engine import Engine
 from generator_service.estimate import UNKNOWN_P95, Estimator, Spread
+from generator_service.memory import predict
+from generator_service.tier import Parallel
 from tests.generator_service.geometries import SMALL
 
 
@@ -132,3 +135,19 @@ def test_a_small_model_is_measured_at_its_own_sizes_on_any_device() -> None:
     assert measure.sizes_for(small, "cuda") == measure.sizes_for(small, "cpu") == measure.SIZES
     assert measure.sizes_for(draft, "cuda") == measure.SIZES_ON_GPU
     assert all(side % draft.multiple == 0 for width, height, _ in measure.SIZES_ON_GPU for side in (width, height))
+
+
+def test_processes_that_share_steps_try_nothing_that_may_find_no_memory(
+    components: wan.Components, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others could not go on. A tier of one process tries, and goes without."""
+    tried: list[measure.Size] = []
+    monkeypatch.setattr(measure, "_measure", lambda *given: tried.append(given[-1]))
+    sizes = measure.geometry(components)
+    first, second = (predict(sizes, sizes.shape(fits.take_of(components.tier, size))).peak() for size in measure.SIZES)
+    assert first < second
+    for parallel, expected in ((None, 2), (Parallel(processes=2), 1)):
+        tier = components.tier.model_copy(update={"parallel": parallel})
+        measure.steps(Engine(dataclasses.replace(components, tier=tier)), sizes, Estimator(), room=second - 1)
+        assert tried == list(measure.SIZES[:expected])
+        tried.clear()
