@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from generator_service import memory, wan
+from generator_service import group, memory, wan
 from generator_service.core import Request, Take
 from generator_service.engine import Engine
 from generator_service.measure import geometry
 from generator_service.once import modules, once
+from generator_service.tier import Parallel
 
 Tiny = Callable[..., Request]
 
@@ -115,3 +116,16 @@ def test_a_tier_that_compiles_shares_what_lies_outside_of_its_blocks(components:
     assert expert.blocks[0].attn1 not in modules(expert, tier)
     assert expert.rope in modules(expert, tier)
     assert not geometry(dataclasses.replace(components, tier=tier)).shares_passes
+
+
+@pytest.mark.parametrize("method", ["ulysses", "ring", "guidance"])
+def test_each_of_several_processes_makes_it_once_too(tiny: Tiny, components: wan.Components, method: Any) -> None:
+    """As one of them does, alone: both passes, or the one of its branch, of which nothing is twice."""
+    engine = engine_of(components, parallel=Parallel(processes=2, method=method))
+    state = engine.prepare(tiny(steps=4).take)
+    assert state.negative is not None
+    texts, t = [state.prompt, state.negative], state.scheduler.timesteps[0]
+    with counted(engine) as found, torch.no_grad():
+        passes = group.make(engine.parts, engine.text, 0, state.latents, t, texts, 0)
+    assert (found["0 first attention"], found["0 second attention"]) == (1, len(passes))
+    assert len(passes) == (1 if method == "guidance" else 2)
