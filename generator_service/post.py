@@ -17,7 +17,8 @@ from generator_service.core import Finish
 Pictures = npt.NDArray[np.uint8]
 
 SMALLEST_TYPE = 6
-QUALITY = {"crf": "16", "preset": "medium"}
+# mbtree makes a file 3 to 20 % smaller, and reads memory that x264 never wrote: equal pictures were then other bytes from call to call.
+QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
 
 
 def finish(pieces: Sequence[Pictures], wanted: Finish) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -45,6 +48,31 @@ def test_the_pictures_survive() -> None:
 
 def test_equal_pictures_are_equal_bytes() -> None:
     assert post.finish([pictures()], Finish(fps=8)) == post.finish([pictures()], Finish(fps=8))
+
+
+ENCODED = """
+import hashlib, sys
+import numpy as np
+from generator_service import post
+height, width = map(int, sys.argv[1:])
+y, x, t = np.ogrid[:height, :width, :9]
+ball = ((x - 8 - 5 * t) ** 2 + (y - height / 2) ** 2 < 90).transpose(2, 0, 1)
+noise = np.random.default_rng(0).integers(0, 24, (9, height, width, 3))
+print(hashlib.sha256(post.encode((noise + 200 * ball[..., None]).astype(np.uint8), 8)).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 144)])
+def test_equal_pictures_are_equal_bytes_whatever_lay_in_memory_before(height: int, width: int) -> None:
+    """The C library fills what it gives out with another byte each time, so that an encoder which reads before it writes is found out."""
+    command = [sys.executable, "-c", ENCODED, str(height), str(width)]
+    found = {
+        subprocess.run(
+            command, env={**os.environ, "MALLOC_PERTURB_": str(filled)}, check=True, capture_output=True
+        ).stdout
+        for filled in (1, 85, 254)
+    }
+    assert len(found) == 1
 
 
 def test_one_picture_is_a_video_too() -> None:
