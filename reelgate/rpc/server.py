@@ -143,6 +143,10 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         uvloop.run(main)
 
 
+# gRPC's own is five minutes, and who pings more often three times is cut off.
+PINGS_APART_MS: Final = 10_000
+
+
 def _options(config: ServerConfig) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
@@ -151,5 +155,5 @@ def _options(config: ServerConfig) -> list[tuple[str, int]]:
         # A peer that vanished is noticed, and a client may ping as often as ours do.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", PINGS_APART_MS),
     ]

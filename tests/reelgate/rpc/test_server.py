@@ -15,6 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from reelgate.generator.v1 import generator_pb2 as pb
+from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub
+from reelgate.rpc import channel as channel_module
+from reelgate.rpc import server as server_module
+from reelgate.rpc.config import ChannelConfig
 from tests.reelgate.rpc.scripted import SERVICE, Scripted, connected, served
 from tests.reelgate.wire import relayed
 
@@ -126,3 +130,32 @@ run(main())
         process.send_signal(number)
         assert process.stdout.read() == "stopped\n"
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(("apart_ms", "cut"), [(100, False), (10_000, True)], ids=["as often as allowed", "more often"])
+async def test_a_client_that_waits_without_a_word_may_ping_meanwhile(
+    servicer: Scripted, monkeypatch: pytest.MonkeyPatch, apart_ms: int, cut: bool
+) -> None:
+    """As in a long queue: at three pings that come too soon gRPC would end the connection, and all calls on it."""
+    monkeypatch.setattr(server_module, "PINGS_APART_MS", apart_ms)
+    pings = [("grpc.keepalive_time_ms", 300), ("grpc.http2.max_pings_without_data", 0)]
+    async with (
+        served(servicer, grace_s=0.2) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=pings) as channel,
+    ):
+        call = GeneratorServiceStub(channel).GenerateVideo(pb.GenerateVideoRequest())
+        assert (await call.read()).accepted.name
+        waiting = asyncio.create_task(call.read())
+        done, _ = await asyncio.wait({waiting}, timeout=4.0)
+        assert bool(done) == cut
+        servicer.release.set()
+        if cut:
+            with pytest.raises(grpc.aio.AioRpcError, match="Too many pings"):
+                await waiting
+        else:
+            assert (await waiting).video.name
+
+
+def test_our_clients_ping_less_often_than_our_servers_allow() -> None:
+    options = dict(channel_module._options(ChannelConfig(target="127.0.0.1:1")))
+    assert int(options["grpc.keepalive_time_ms"]) > 2 * server_module.PINGS_APART_MS
