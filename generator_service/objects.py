@@ -155,8 +155,10 @@ class LocalObjects(Objects):
     def __init__(self, root: Path, to_disk: Callable[[Path], None] | None = None) -> None:
         self._root, self._to_disk = root.absolute(), to_disk or _sync
         self._synced: set[Path] = set()
-        with self._errors():
+        try:
             super().__init__(LocalStore(self._root, mkdir=True))
+        except (BaseError, OSError) as error:
+            raise StoreUnavailableError(f"the store {self._root} cannot be made: {error}") from error
         self._tidy()
 
     def delete(self, *paths: str) -> None:

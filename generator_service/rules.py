@@ -168,7 +168,8 @@ def _check_limits(take: Take, tier: Tier) -> None:
             message = f"settings.{field} is {value}; the tier {tier.tier} goes to {bound.max}"
             violation = Violation(subject=f"settings.{field}", description=f"is {value}, at most {bound.max}")
             facts = {"field": f"settings.{field}", "value": str(value), "limit": str(bound.max)}
-            raise RequestTooLargeError(message, metadata=facts, violations=[violation])
+            step = f"Set {field} to at most {bound.max}, or choose a tier that goes further."
+            raise RequestTooLargeError(message, metadata=facts, violations=[violation], next_step=step)
 
 
 def _check_shares(take: Take, model: Model) -> None:

@@ -177,7 +177,9 @@ def needs_extra(name: str) -> Iterator[None]:
 def load_lines(settings: Settings, rewriter: Rewriter | None = None) -> dict[str, Line]:
     """One line a tier. Raises ``ValueError`` for settings that name no tokenizer, or a file that is none."""
     if settings.default_tier not in settings.tokenizers:
-        raise ValueError(f"no tokenizer is configured for the default tier {settings.default_tier!r}")
+        raise ValueError(
+            f"no tokenizer is configured for the default tier {settings.default_tier!r}: name it in REELGATE_PREPROCESS_TOKENIZERS"
+        )
     similarity = load_similarity(settings)
     return {
         tier: Line(tokenizer=tokens.load(path), rewriter=rewriter, similarity=similarity)

@@ -80,7 +80,8 @@ class Generator:
             log.info("generator found", extra={"tiers": [tier.name for tier in model.tiers]})
         self._theirs = {tier.name: tier.tokenizer_fingerprint for tier in model.tiers}
         for tier in self._fingerprints.keys() & self._theirs.keys() - self.open_tiers:
-            log.error("tokenizer mismatch", extra={"tier": tier})
+            facts = {"tier": tier, "ours": self._fingerprints[tier], "generator": self._theirs[tier]}
+            log.error("tokenizer mismatch: name the model's folder in REELGATE_PREPROCESS_TOKENIZERS", extra=facts)
 
     async def generate(self, request: pb.GenerateVideoRequest) -> AsyncGenerator[pb.GenerateVideoResponse, None]:
         """The events of a run. Leaving the iterator closes the stream and leaves the run alone."""

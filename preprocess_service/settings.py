@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     token_file: Path | None = None
     """Hashes of the clients' tokens; without one only loopback is served, as tenant ``local``."""
     tokenizers: dict[str, Path] = Field(default_factory=lambda: {"embedded": embedded_tokenizer()})
-    """Tier -> tokenizer.json or sentencepiece model, as JSON: ``{"full": "/models/a14b/tokenizer/tokenizer.json"}``."""
+    """Tier -> the model's folder, or its tokenizer file (spiece.model where there is one, else tokenizer.json), as JSON:
+    ``{"full": "/models/Wan2.2-T2V-A14B-Diffusers"}``. The embedded tier's own is always there."""
     tenants: Path | None = None
     """Folder of tenant configuration (tenants.py), read again when it changes; without one everybody has the built-in one."""
     default_tier: str = "embedded"
@@ -126,6 +127,11 @@ class Settings(BaseSettings):
     probe_seconds: Annotated[float, Field(gt=0)] = 1.0
     """Pause between looks at the generator while it cannot be reached."""
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+    @field_validator("tokenizers")
+    @classmethod
+    def _with_the_embedded(cls, tokenizers: dict[str, Path]) -> dict[str, Path]:
+        return {"embedded": embedded_tokenizer(), **tokenizers}
 
     @field_validator("bart")
     @classmethod

@@ -78,7 +78,11 @@ def fingerprint_of(path: Path) -> str:
 
 
 def load(path: Path) -> Tokenizer:
-    """The tokenizer in ``path``: ``*.json`` or a sentencepiece model. Raises ``ValueError`` for anything else."""
+    """The tokenizer in ``path``: ``*.json`` or a sentencepiece model, or the folder of a model or of its tokenizer, of which the file is
+    taken that the generator takes. Raises ``ValueError`` for anything else."""
+    if path.is_dir():
+        places = [path / folder / name for name in ("spiece.model", "tokenizer.json") for folder in ("", "tokenizer")]
+        path = next((place for place in places if place.is_file()), path)
     try:
         return JsonTokenizer(path) if path.suffix == ".json" else PieceTokenizer(path)
     except FileNotFoundError:

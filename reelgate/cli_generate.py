@@ -138,6 +138,8 @@ class Job:
                     show.prepared(event)
             elif isinstance(event, v.Accepted):
                 self._name = event.name
+                # For get and cancel in another shell; with --json too, whose object comes last.
+                show.line(f"accepted: {event.name}", to=show.errors)
                 for warning in event.warnings:
                     show.note(warning)
             elif isinstance(event, v.Progress):

@@ -25,8 +25,7 @@ class ServiceDiedError(UnavailableError):
     next_step = "Its log, above or in the file that was named, says why."
     OFTEN: Final = {
         -9: "Somebody killed it: the system, where its memory ran out (dmesg tells), or a person.",
-        1: "Its log, above or in the file that was named, says why; often its port is taken.",
-        2: "A setting is wrong; its log, above or in the file that was named, says which.",
+        2: "A setting is wrong, or its port is taken; its log, above or in the file that was named, says which.",
     }
 
     def __init__(self, name: str, why: str, code: int | None = None) -> None:

@@ -176,3 +176,10 @@ def test_a_new_folder_is_relied_on_only_once_its_own_name_is_safe(tmp_path: Path
     synced.clear()
     objects.put("takes/two/a", b"1")
     assert synced == [root / "takes/two/a", root / "takes/two", root / "takes"]
+
+
+@pytest.mark.parametrize("place", ["file/store", "file"])
+def test_a_store_that_cannot_be_made_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailableError, match=str(tmp_path / place)):
+        open_objects(tmp_path / place)

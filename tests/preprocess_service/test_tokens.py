@@ -1,6 +1,7 @@
 """Counts are what the encoder reads."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess_service import tokens
-from preprocess_service.settings import embedded_tokenizer
+from preprocess_service.app import load_lines
+from preprocess_service.settings import Settings, embedded_tokenizer
 
+MODEL = Path(__file__).resolve().parents[2] / "generator_service" / "models" / "embedded"
 SENTENCES = [
     "A red ball rolls to the left over green grass.",
     "Two dogs run along the beach at sunset, wide shot.",
@@ -55,6 +58,26 @@ def test_a_trained_model_counts_and_maps(trained: Path) -> None:
     assert len(offsets) == counter.count(text)
     assert max(end for _, end in offsets) == len(text)
     assert all(0 <= start <= end <= len(text) for start, end in offsets)
+
+
+def test_of_a_folder_the_file_is_taken_that_the_generator_takes(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    shutil.copy(MODEL / "tokenizer" / "tokenizer.json", tmp_path / "tokenizer")
+    of_json = tokens.load(tmp_path).fingerprint
+    shutil.copy(trained, tmp_path / "tokenizer" / "spiece.model")
+    for named in (tmp_path, tmp_path / "tokenizer"):
+        assert tokens.load(named).fingerprint == tokens.load(trained).fingerprint != of_json
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="neither"):
+        tokens.load(tmp_path / "empty")
+
+
+def test_the_embedded_tiers_tokenizer_is_there_beside_those_that_are_named(trained: Path) -> None:
+    given_ = Settings(tokenizers={"own": trained}).tokenizers
+    assert given_ == {"embedded": embedded_tokenizer(), "own": trained}
+    assert Settings(tokenizers={"embedded": trained}).tokenizers == {"embedded": trained}
+    with pytest.raises(ValueError, match="REELGATE_PREPROCESS_TOKENIZERS"):
+        load_lines(Settings(default_tier="own"))
 
 
 def test_both_kinds_of_file_agree(data: Path) -> None:

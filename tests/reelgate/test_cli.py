@@ -50,7 +50,7 @@ async def test_generate_shows_the_receipt_and_the_bill_and_writes_the_file(
     target = tmp_path / "[1] :cat: ball.mp4"  # to rich, brackets are markup and :cat: is a picture
     arguments = ["--size", "32x48", "--frames", 9, "--seed", 7, "--fps", 12, "--keyword", "red ball"]
     code, out, said = await run("generate", PROMPT, "-o", target, "--server", gate.address, *arguments)
-    assert (code, said) == (0, "")
+    assert (code, said) == (0, f"accepted: {NAME}\n")
     assert target.read_bytes() == BYTES
     lines = out.splitlines()
     assert lines[0] == f"prompt: {PROMPT}"
@@ -65,7 +65,7 @@ async def test_generate_shows_the_receipt_and_the_bill_and_writes_the_file(
 
 async def test_json_alone_is_on_standard_output(run: Run, gate: Gate, tmp_path: Path) -> None:
     code, out, said = await run("generate", PROMPT, "-o", tmp_path / "x.mp4", "--server", gate.address, "--json")
-    assert (code, said) == (0, "")
+    assert (code, said) == (0, f"accepted: {NAME}\n")
     assert json.loads(out)["name"] == NAME
 
 
@@ -191,6 +191,7 @@ async def test_ctrl_c_cancels_the_video(gate: Gate, tmp_path: Path) -> None:
     gate.twin.warnings = ["[/this] tier draws shapes only"]
     process = await start("generate", PROMPT, "-o", tmp_path / "x.mp4", "--server", gate.address)
     assert process.stderr is not None
+    assert await process.stderr.readline() == f"accepted: {NAME}\n".encode()
     assert await process.stderr.readline() == b"note: [/this] tier draws shapes only\n"  # it has come with the name
     process.send_signal(signal.SIGINT)
     _, said = await asyncio.wait_for(process.communicate(), 30)
