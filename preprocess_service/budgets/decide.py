@@ -24,6 +24,7 @@ from .core import (
 
 CURRENCIES = ("tokens", "device_ms")
 ZERO = Totals()
+ANY = Amount(tokens=MOST, device_ms=MOST)
 
 
 def allowance(
@@ -73,8 +74,8 @@ def refusals(
         limit = effective(given, window, at_ms, befores.get(window, ZERO))
         if limit is None:
             continue
-        gone = _taken_over(limit, afters)
-        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms, gone=gone))
+        given_on = _given_on(given.budget.of(window), afters)
+        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms, given_on))
         if limit.soft:
             soft += [f"soft:{refusal.subject}" for refusal in over]
         else:
@@ -107,14 +108,15 @@ def growth(
             continue
         used = totals.get(window, ZERO)
         ended = limit.carry_over and window in COUNTED and calendar.end(window, held_ms) <= at_ms
-        given_on = ended or _taken_over(limit, afters)
+        given_on = _given_on(given.budget.of(window), afters)
         for currency in CURRENCIES:
             most: int | None = getattr(limit, currency)
             if most is None:
                 continue
-            if given_on:
+            if ended:
                 more[currency] = 0
                 continue
+            most = min(most, getattr(given_on, currency))
             taken = (
                 getattr(used.held, currency) + getattr(used.charged, currency)
                 if window in COUNTED
@@ -161,14 +163,22 @@ def _left(limit: Limit, before: Totals) -> Amount:
     )
 
 
-def _taken_over(limit: Limit, afters: Mapping[Window, Totals]) -> bool:
-    """Whether somebody has decided by what the window of ``limit`` had left: clocks of replicas differ, and whoever waited for the books
-    brings the time of before."""
-    after = afters.get(limit.window, ZERO)
-    return limit.carry_over and limit.window in COUNTED and after.held + after.charged != NOTHING
+def _given_on(own: Limit | None, afters: Mapping[Window, Totals]) -> Amount:
+    """The most that may be used of a window with the limit ``own``, nothing carried over counted, once the next one was decided by what
+    this one had left: clocks of replicas differ, and whoever waited for the books brings the time of before. No bound where the next one
+    took nothing over."""
+    if own is None or not own.carry_over or own.window not in COUNTED:
+        return ANY
+    after = afters.get(own.window, ZERO)
+    used, found = after.held + after.charged, {}
+    for currency in CURRENCIES:
+        limit: int | None = getattr(own, currency)
+        taken = 0 if limit is None else getattr(used, currency) - limit
+        found[currency] = MOST if limit is None or taken <= 0 else max(0, limit - taken)
+    return Amount(**found)
 
 
-def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, *, gone: bool) -> Iterator[Refusal]:
+def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amount) -> Iterator[Refusal]:
     counted = limit.window in COUNTED
     for currency in CURRENCIES:
         most: int | None = getattr(limit, currency)
@@ -176,7 +186,8 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, *, gone: bool) 
         # What takes nothing of a currency is not stopped by it, however much of it is spent.
         if most is None or not wanted:
             continue
-        free = 0 if gone else most - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
+        room = min(most, getattr(given_on, currency))
+        free = room - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
         if wanted > free:
             never = wanted > most
             yield Refusal(

@@ -230,7 +230,7 @@ async def test_what_a_day_carried_over_is_not_spent_by_it_afterwards(ledger: Led
     assert (ended.charged.tokens, ended.overrun.tokens) == (60, 40)
 
 
-async def test_who_comes_late_finds_no_room_that_the_next_day_may_have_taken_over(ledger: Ledger) -> None:
+async def test_who_comes_late_finds_no_room_that_the_next_day_has_taken_over(ledger: Ledger) -> None:
     """Its moment is from before midnight; another replica's clock was past it."""
     carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
     await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
@@ -248,6 +248,23 @@ async def test_who_comes_late_finds_no_room_that_the_next_day_may_have_taken_ove
     await ledger.settle("tomorrow", "r", bill(Cause.NEVER_BEGAN, 0, 0), PRICE, FILED, tomorrow)
     assert (await ledger.reserve(ask("late", tokens=70), FILED)).fresh
     assert not (await ledger.reserve(ask("after it", tokens=101, at_ms=tomorrow), FILED)).fresh
+
+
+@pytest.mark.parametrize(("tomorrows", "room"), [(10, 170), (100, 170), (101, 69), (170, 0)])
+async def test_a_clock_that_ran_ahead_takes_from_today_only_what_it_took_over(
+    ledger: Ledger, tomorrows: int, room: int
+) -> None:
+    """Within its own limit tomorrow needs nothing of today's, whose own is 100 and which took 100 over from yesterday."""
+    carrying = Budget(limits=(Limit(window=Window.DAY, tokens=100, carry_over=True),))
+    await ledger.set_budget("a", carrying, by="t", at_ms=NOON)
+    assert (await ledger.reserve(ask("today", tokens=30), FILED)).fresh
+    assert (await ledger.reserve(ask("tomorrow", tokens=tomorrows, at_ms=NOON + 86_400_000), FILED)).fresh
+    assert (await ledger.would(ask("late", tokens=room + 1), FILED)).hold is None
+    if room:
+        assert (await ledger.reserve(ask("late", tokens=room), FILED)).fresh
+        grown = await ledger.extend("late", "r", Amount(tokens=room + 1, device_ms=100), FILED, NOON)
+        assert grown is not None
+        assert grown.amount.tokens == room
 
 
 async def test_before_its_end_a_carrying_day_lets_holds_grow(ledger: Ledger) -> None:
