@@ -30,7 +30,7 @@ def sing(engine: Engine) -> None:
 def _smallest(tier: Tier, prompt: str) -> Take:
     """A compiled block is compiled for a shape: that of the tier's default video. Where processes share the tokens, there are as many
     latent frames as share those of one."""
-    shares = tier.parallel.shares if tier.parallel else 1
+    shares = tier.token_shares
     return Take(
         tenant="",
         prompt=prompt,

@@ -38,8 +38,8 @@ def geometry(parts: Components) -> Geometry:
         item=parts.dtype.itemsize,
         vae_item=parts.vae.dtype.itemsize,
         weights=sum(_bytes(part) for part in (*experts, parts.vae, *_texts(parts))),
-        shares=parts.tier.parallel.shares if parts.tier.parallel else 1,
-        ring=parts.tier.parallel is not None and parts.tier.parallel.method == "ring",
+        shares=parts.tier.token_shares,
+        ring=parts.tier.rings,
         visiting=_bytes(parts.text_encoder) if parts.tier.text_encoder == "swap" else 0,
         offload=parts.tier.offload,
         may_offload=parts.tier.may_offload,
@@ -84,7 +84,7 @@ def steps(engine: Engine, sizes: Geometry, estimator: Estimator, *, room: int) -
         return  # each of these sizes would be compiled first, and then used for nothing else
     full = False
     for width, height, frames in sizes_for(limits, engine.parts.device.type):
-        if limits.parallel and engine.latent_tokens(width, height, frames) % limits.parallel.shares:
+        if engine.latent_tokens(width, height, frames) % limits.token_shares:
             continue
         if limits.parallel and predict(sizes, sizes.shape(_take(engine, "", (width, height, frames)))).peak() > room:
             break

@@ -175,7 +175,7 @@ def _check_limits(take: Take, tier: Tier) -> None:
 def _check_shares(take: Take, model: Model) -> None:
     """Processes that share a pass have equal shares of its tokens; the next longer video that has, and that the
     tier makes, is named."""
-    shares = model.tier.parallel.shares if model.tier.parallel else 1
+    shares = model.tier.token_shares
     tokens = model.latent_tokens(take.width, take.height, take.frames)
     if tokens % shares == 0:
         return

@@ -187,6 +187,16 @@ class Tier(pydantic.BaseModel):
         return self.share_passes and not self.compile and not self.batch
 
     @property
+    def token_shares(self) -> int:
+        """Processes among which the latent tokens of a pass are divided."""
+        return self.parallel.shares if self.parallel else 1
+
+    @property
+    def rings(self) -> bool:
+        """Whether keys and values go around among them."""
+        return self.parallel is not None and self.parallel.method == "ring"
+
+    @property
     def may_offload(self) -> Literal["none", "expert", "group"]:
         """How far the ladder may take weights off the device: an expert comes and goes as a whole, but what brings single blocks are hooks
         around them, and there compiling and step caches have theirs already; processes that share a step have both."""

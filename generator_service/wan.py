@@ -181,8 +181,8 @@ def _added(tier: Tier, tuned: Tuned) -> dict[str, Any]:
         "guidance_every": (tier.guidance_every, 1),
         # A share of the tokens is another shape of matrix, for which a GPU may take another kernel; a band of a picture too.
         # A ring adds in another order.
-        "parallel": ([tier.parallel.shares, tier.parallel.processes] if tier.parallel else [], []),
-        "ring": (tier.parallel is not None and tier.parallel.method == "ring", False),
+        "parallel": ([tier.token_shares, tier.parallel.processes] if tier.parallel else [], []),
+        "ring": (tier.rings, False),
         "step_cache": (tier.step_cache.model_dump(mode="json") if tier.step_cache else None, None),
     }
     return {key: value for key, (value, before) in chosen.items() if value != before}
