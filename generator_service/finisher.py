@@ -109,7 +109,7 @@ class Finisher:
     def _close(self, run: Run, outcome: Outcome, **more: Any) -> None:
         try:
             report = self.worker.report(run, outcome, **more)
-            self._keeper.offer(run.request.take_name, Drop())
+            self._keeper.offer(run, Drop())
             self._end(run, report, lambda: self._store.put_report(run.name, report))
         except BaseException as error:
             log.error("the report of %s cannot be made", run.name, exc_info=error)

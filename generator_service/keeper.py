@@ -3,6 +3,10 @@
 A take has one place in line. Something newer takes the place of what waits there, so the line cannot grow, and whoever offers
 never waits. A snapshot that cannot be written is logged and counted, the next one will do; final latents and deletions are
 tried again until the store takes them.
+
+Snapshots and deletions end with the lease under which they were offered: others may be further by then. Final latents do not:
+they are the same whoever made them. A write that outlives its lease in the middle (a process that was stopped, a slow answer)
+cannot be called back, so it is looked after: a snapshot that nobody needs any more goes again.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from generator_service.claims import Claims, Held
 from generator_service.core import Meter
 from generator_service.objects import StoreUnavailableError
+from generator_service.run import Run
 from generator_service.snapshot import Snapshot, pack
 from generator_service.store import Store
 
@@ -43,6 +49,23 @@ class Drop:
 Item = Snapshot | Latents | Drop
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What is to be written for the run of ``video``, which was ours by ``held``."""
+
+    video: str
+    held: Held | None
+    item: Item
+
+
+class Standing(Protocol):
+    """What of `heartbeat.Heartbeat` is asked here."""
+
+    @property
+    def sure(self) -> bool: ...
+    def holds(self, held: Held | None) -> bool: ...
+
+
 @dataclasses.dataclass(kw_only=True)
 class Counts:
     """Of snapshots: written, given up after an error, and overtaken by a newer one before they were written."""
@@ -53,15 +76,15 @@ class Counts:
 
 
 class Keeper:
-    """``may_write`` is asked before each write: who lost its lease touches nothing. ``failing``: the last write that must not
-    be given up was refused.
+    """``heart`` is asked before each write: who lost its lease touches nothing. ``failing``: the last write that must not be
+    given up was refused.
     """
 
-    def __init__(self, store: Store, may_write: Callable[[], bool]) -> None:
-        self._store, self._may_write = store, may_write
+    def __init__(self, store: Store, claims: Claims, heart: Standing) -> None:
+        self._store, self._claims, self._heart = store, claims, heart
         self.counts = Counts()
-        self._line: OrderedDict[str, Item] = OrderedDict()
-        self._writing: tuple[str, Item] | None = None
+        self._line: OrderedDict[str, Offer] = OrderedDict()
+        self._writing: tuple[str, Offer] | None = None
         self._changed = threading.Condition()
         self._closing = self.failing = False
         self._thread = threading.Thread(target=self._main, name="keep", daemon=True)
@@ -69,22 +92,24 @@ class Keeper:
     def start(self) -> None:
         self._thread.start()
 
-    def offer(self, take: str, item: Item) -> None:
+    def offer(self, run: Run, item: Item) -> None:
         """Never waits. A snapshot does not take the place of final latents: there is nothing left to go on from it."""
+        take = run.request.take_name
         with self._changed:
-            before = self._line.get(take)
+            before = self._line[take].item if take in self._line else None
             if isinstance(before, Latents) and not isinstance(item, Latents):
                 return
             if isinstance(before, Snapshot) and isinstance(item, Snapshot):
                 self.counts.superseded += 1
-            self._line[take] = item
+            self._line[take] = Offer(video=run.name, held=run.held, item=item)
             self._changed.notify_all()
 
     def latents(self, take: str) -> Latents | None:
         """Final latents that are still on their way to the store."""
         with self._changed:
-            ways = [self._line.get(take), *(item for name, item in [self._writing or ("", None)] if name == take)]
-        return next((item for item in ways if isinstance(item, Latents)), None)
+            ways = [*(offer for name, offer in [self._writing] if name == take)] if self._writing else []
+            ways += [self._line[take]] if take in self._line else []
+        return next((offer.item for offer in ways if isinstance(offer.item, Latents)), None)
 
     def settle(self, take: str, stopped: Callable[[], bool]) -> bool:
         """Waits until nothing of ``take`` is on its way. False when ``stopped`` turned true before that."""
@@ -108,17 +133,17 @@ class Keeper:
 
     def _main(self) -> None:
         while (following := self._next()) is not None:
-            take, item = following
-            done = self._try(take, item)
+            take, offer = following
+            done = self._try(take, offer)
             with self._changed:
                 self._writing, self.failing = None, not done
                 if not done:
-                    self._line.setdefault(take, item)
+                    self._line.setdefault(take, offer)
                 self._changed.notify_all()
                 if not done and not self._closing:
                     self._changed.wait(AGAIN_S)
 
-    def _next(self) -> tuple[str, Item] | None:
+    def _next(self) -> tuple[str, Offer] | None:
         with self._changed:
             while not self._line and not self._closing:
                 self._changed.wait()
@@ -127,12 +152,14 @@ class Keeper:
             self._writing = self._line.popitem(last=False)
             return self._writing
 
-    def _try(self, take: str, item: Item) -> bool:
+    def _try(self, take: str, offer: Offer) -> bool:
         """False when it is to be tried again."""
+        item = offer.item
         try:
-            if not self._may_write():
+            if not self._heart.sure:
                 raise StoreUnavailableError("the lease has not been renewed in time")
-            self._write(take, item)
+            if isinstance(item, Latents) or self._heart.holds(offer.held):
+                self._write(take, offer)
         except BaseException as error:  # a native library's panic must not end the thread: all ends wait for it
             if isinstance(item, Snapshot):
                 self.counts.failed += 1
@@ -140,13 +167,21 @@ class Keeper:
             return isinstance(item, Snapshot) or not isinstance(error, StoreUnavailableError)
         return True
 
-    def _write(self, take: str, item: Item) -> None:
+    def _write(self, take: str, offer: Offer) -> None:
+        item = offer.item
         if isinstance(item, Snapshot):
             self._store.put_snapshot(take, pack(item))
             self.counts.written += 1
+            if not (self._heart.sure and self._heart.holds(offer.held)):
+                self._look_after(take, offer.video)
         elif isinstance(item, Latents):
             from generator_service.engine import pack as pack_latents
 
             self._store.put_latents(take, pack_latents(item.tensor), item.run, item.meter)
         else:
+            self._store.drop_snapshot(take)
+
+    def _look_after(self, take: str, video: str) -> None:
+        """A snapshot was written when the lease may have been another's already. Who still needs one writes a newer."""
+        if self._store.denoised(take) or self._claims.read(video) is None:
             self._store.drop_snapshot(take)

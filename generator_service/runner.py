@@ -76,7 +76,7 @@ class Runner:
             lost=lambda: self._tell(self._drop_lost),
             cancels=lambda names: self._tell(self._recovery.heed, names),
         )
-        self._keeper = Keeper(store, lambda: self.heart.sure)
+        self._keeper = Keeper(store, self._claims, self.heart)
         self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self.metrics, self._ended)
         self._recovery = Recovery(self, store, ttl=lease_seconds, clock=clock)
         self._stepper = Stepper(

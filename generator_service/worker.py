@@ -44,8 +44,8 @@ class Work:
     """One run on its way to pictures. Belongs to the stepping thread."""
 
     def __init__(self, run: Run, engine: Engine, store: Store, keeper: Keeper, pace: Pace) -> None:
-        self._take, self._name = run.request.take, run.request.take_name
-        self._run = run.held.claim.run if run.held else ""
+        self._take, self._name, self._run = run.request.take, run.request.take_name, run
+        self._id = run.held.claim.run if run.held else ""
         self._engine, self._store, self._keeper, self._pace = engine, store, keeper, pace
         self._tally = run.tally
         # Of another generation of weights, or another kind of device: its video is promised, its take is not ours to fill.
@@ -101,11 +101,11 @@ class Work:
             return
         self._saved, self._saved_at = self._state.index, time.monotonic()
         self._keeper.offer(
-            self._name,
+            self._run,
             Snapshot(
                 take=self._name,
                 execution=self._engine.execution,
-                run=self._run,
+                run=self._id,
                 meter=self._tally.meter(),
                 frozen=self._engine.freeze(self._state),
                 versions=self._engine.parts.versions,
@@ -123,8 +123,8 @@ class Work:
             latents = yield from self._denoise()
             check_latents(latents)
             self._state = None
-            done = Latents(tensor=latents.clone(), run=self._run, meter=self._tally.meter())
-            self._keeper.offer(self._name, done if self._ours else Drop())
+            done = Latents(tensor=latents.clone(), run=self._id, meter=self._tally.meter())
+            self._keeper.offer(self._run, done if self._ours else Drop())
         self._tally.stage = Stage.DECODE
         tiled, pieces = self._tally.rung >= Rung.TILED, []
         self._tally.tiled = tiled
@@ -162,7 +162,7 @@ class Work:
 
     def _resume(self, run: str, index: int, made: Snapshot | Latents, spared: tuple[Stage, ...]) -> None:
         """``spared``: stages that this run does not make, where another made ``made``."""
-        if run == self._run:
+        if run == self._id:
             self._tally.go_on(made.meter)
         else:
             self._tally.reused_steps = index
@@ -179,11 +179,11 @@ class Work:
             final, data = stored
             found = Latents(tensor=unpack_latents(data), run=final.run, meter=final.meter)
             # Whoever stored them may have died before this.
-            self._keeper.offer(self._name, Drop())
+            self._keeper.offer(self._run, Drop())
         if found is None:
             return None
         self._resume(found.run, self._take.steps, found, (Stage.TEXT, Stage.DENOISE))
-        if found.run != self._run:
+        if found.run != self._id:
             self._tally.reuse = Reuse.LATENTS
         return found.tensor
 

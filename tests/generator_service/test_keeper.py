@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from generator_service.claims import Claim, Claims, Held
 from generator_service.core import Meter, Request
 from generator_service.engine import Engine, unpack
 from generator_service.keeper import Drop, Keeper, Latents
 from generator_service.objects import LocalObjects
-from generator_service.snapshot import Snapshot, header
+from generator_service.run import Run
+from generator_service.snapshot import Snapshot, header, pack
 from generator_service.store import Store
 from tests.generator_service.panic import Panic
 
@@ -30,11 +32,12 @@ class Door(LocalObjects):
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()
-        self.broken = self.panics = False
+        self.broken = self.panics = self.open_to_others = False
 
     def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
         self.entered.set()
-        self.open.wait(10)
+        if not self.open_to_others:
+            self.open.wait(10)
         if self.panics:
             raise Panic
         if self.broken:
@@ -47,14 +50,33 @@ def door(tmp_path: Path) -> Door:
     return Door(tmp_path / "store")
 
 
+class Heart:
+    """A lease that is ours until it is said to be another's."""
+
+    def __init__(self) -> None:
+        self.sure, self.name = True, "me"
+
+    def holds(self, held: Held | None) -> bool:
+        return held is not None and held.claim.owner == self.name
+
+
 @pytest.fixture
-def keeper(door: Door) -> Iterator[Keeper]:
-    keeper = Keeper(Store(door), lambda: True)
+def heart() -> Heart:
+    return Heart()
+
+
+@pytest.fixture
+def keeper(door: Door, heart: Heart) -> Iterator[Keeper]:
+    keeper = Keeper(Store(door), Claims(door), heart)
     keeper.start()
     yield keeper
     door.broken = False
     door.open.set()
     keeper.close(5)
+
+
+def owned(request: Request) -> Run:
+    return Run(request, held=Held(claim=Claim(run="r", owner="me"), tag=""))
 
 
 def snapshots(engine: Engine, request: Request) -> list[Snapshot]:
@@ -82,10 +104,10 @@ def test_a_newer_snapshot_takes_the_place_of_one_that_waits_and_nobody_waits_for
     take, made = tiny().take_name, snapshots(engine, tiny())
     door.open.clear()
     begun = time.monotonic()
-    keeper.offer(take, made[0])
+    keeper.offer(owned(tiny()), made[0])
     assert door.entered.wait(5)
-    keeper.offer(take, made[1])
-    keeper.offer(take, made[2])
+    keeper.offer(owned(tiny()), made[1])
+    keeper.offer(owned(tiny()), made[2])
     assert time.monotonic() - begun < 5
     door.open.set()
     assert keeper.settle(take, never)
@@ -98,11 +120,11 @@ def test_a_snapshot_that_cannot_be_written_is_counted_and_the_next_one_is(
 ) -> None:
     take, made = tiny().take_name, snapshots(engine, tiny())
     door.broken = True
-    keeper.offer(take, made[0])
+    keeper.offer(owned(tiny()), made[0])
     assert keeper.settle(take, never)
     assert (keeper.counts.written, keeper.counts.failed) == (0, 1)
     door.broken = False
-    keeper.offer(take, made[1])
+    keeper.offer(owned(tiny()), made[1])
     assert keeper.settle(take, never)
     assert index(Store(door), tiny()) == 2
 
@@ -112,10 +134,10 @@ def test_a_panic_of_the_store_costs_what_was_being_written_and_not_the_thread(
 ) -> None:
     first, second, _ = snapshots(engine, tiny())
     door.panics = True
-    keeper.offer(tiny().take_name, first)
+    keeper.offer(owned(tiny()), first)
     assert keeper.settle(tiny().take_name, deadline(10))
     door.panics = False
-    keeper.offer(tiny().take_name, second)
+    keeper.offer(owned(tiny()), second)
     assert keeper.settle(tiny().take_name, deadline(10))
     assert (keeper.counts.written, keeper.counts.failed) == (1, 1)
 
@@ -129,10 +151,10 @@ def test_final_latents_are_tried_again_until_they_are_stored_and_end_the_snapsho
     keeper: Keeper, door: Door, engine: Engine, tiny: Tiny
 ) -> None:
     store, take = Store(door), tiny().take_name
-    keeper.offer(take, snapshots(engine, tiny())[0])
+    keeper.offer(owned(tiny()), snapshots(engine, tiny())[0])
     assert keeper.settle(take, never)
     door.broken = True
-    keeper.offer(take, LATENTS)
+    keeper.offer(owned(tiny()), LATENTS)
     time.sleep(0.7)
     assert keeper.latents(take) is LATENTS
     door.broken = False
@@ -148,10 +170,10 @@ def test_final_latents_are_tried_again_until_they_are_stored_and_end_the_snapsho
 def test_nothing_takes_the_place_of_final_latents(keeper: Keeper, door: Door, engine: Engine, tiny: Tiny) -> None:
     take, made = tiny().take_name, snapshots(engine, tiny())
     door.open.clear()
-    keeper.offer("takes/other", made[0])
+    keeper.offer(owned(tiny(seed=2)), made[0])
     assert door.entered.wait(5)
     for item in (LATENTS, made[1], Drop()):
-        keeper.offer(take, item)
+        keeper.offer(owned(tiny()), item)
     door.open.set()
     assert keeper.settle(take, never)
     assert Store(door).latents(take) is not None
@@ -161,19 +183,56 @@ def test_nothing_takes_the_place_of_final_latents(keeper: Keeper, door: Door, en
 def test_a_drop_comes_after_what_was_being_written(keeper: Keeper, door: Door, engine: Engine, tiny: Tiny) -> None:
     take = tiny().take_name
     door.open.clear()
-    keeper.offer(take, snapshots(engine, tiny())[0])
+    keeper.offer(owned(tiny()), snapshots(engine, tiny())[0])
     assert door.entered.wait(5)
-    keeper.offer(take, Drop())
+    keeper.offer(owned(tiny()), Drop())
     door.open.set()
     assert keeper.settle(take, never)
     assert index(Store(door), tiny()) is None
 
 
-def test_who_is_not_sure_of_its_lease_writes_nothing(door: Door, engine: Engine, tiny: Tiny) -> None:
-    keeper = Keeper(Store(door), never)
-    keeper.start()
-    keeper.offer(tiny().take_name, snapshots(engine, tiny())[0])
+def test_who_is_not_sure_of_its_lease_writes_nothing(
+    keeper: Keeper, heart: Heart, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    heart.sure = False
+    keeper.offer(owned(tiny()), snapshots(engine, tiny())[0])
     assert keeper.settle(tiny().take_name, never)
-    keeper.close(1)
     assert (keeper.counts.written, keeper.counts.failed) == (0, 1)
     assert index(Store(door), tiny()) is None
+
+
+def test_what_was_offered_under_a_lease_that_was_lost_is_not_written_under_the_next_one(
+    keeper: Keeper, heart: Heart, door: Door, engine: Engine, tiny: Tiny
+) -> None:
+    store, take, made = Store(door), tiny().take_name, snapshots(engine, tiny())
+    heart.name = "me again"
+    keeper.offer(owned(tiny()), made[0])
+    assert keeper.settle(take, deadline(10))
+    assert (keeper.counts.written, index(store, tiny())) == (0, None)
+    store.put_snapshot(take, pack(made[1]))
+    keeper.offer(owned(tiny()), Drop())
+    assert keeper.settle(take, deadline(10))
+    assert index(store, tiny()) == 2
+    keeper.offer(owned(tiny()), LATENTS)
+    assert keeper.settle(take, deadline(10))
+    assert store.latents(take) is not None
+
+
+@pytest.mark.parametrize("ends", ["done", "cancelled", "goes on"])
+def test_a_snapshot_whose_writing_outlived_the_lease_is_left_behind_only_where_somebody_needs_it(
+    keeper: Keeper, heart: Heart, door: Door, engine: Engine, tiny: Tiny, ends: str
+) -> None:
+    store, claims, request = Store(door), Claims(door), tiny()
+    claims.open(request.name, "me", "r")
+    door.entered.clear()
+    door.open.clear()
+    keeper.offer(owned(request), snapshots(engine, request)[0])
+    assert door.entered.wait(5)
+    heart.sure, door.open_to_others = False, True
+    if ends == "done":
+        store.put_latents(request.take_name, b"latents")
+    elif ends == "cancelled":
+        claims.end(request.name)
+    door.open.set()
+    assert keeper.settle(request.take_name, deadline(10))
+    assert index(store, request) == (1 if ends == "goes on" else None)
