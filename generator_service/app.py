@@ -83,7 +83,7 @@ async def running(settings: Settings, load: Load | None = None) -> AsyncIterator
 
     async def watch() -> None:
         await ready
-        await tell_health(server, governor)
+        await tell_health(server, runner)
 
     ready = asyncio.create_task(get_ready())
     watching = asyncio.create_task(watch())

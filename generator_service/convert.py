@@ -19,7 +19,7 @@ STAGES = {
     core.Stage.DENOISE: pb.STAGE_DENOISE,
     core.Stage.DECODE: pb.STAGE_DECODE,
     core.Stage.ENCODE: pb.STAGE_ENCODE,
-    core.Stage.STORE: pb.STAGE_ENCODE,
+    core.Stage.STORE: pb.STAGE_STORE,
 }
 STATES = {
     core.Outcome.DONE: pb.VIDEO_STATE_DONE,
@@ -108,7 +108,13 @@ def post_processing(finish: core.Finish) -> pb.PostProcessing:
 
 
 def progress(value: core.Progress) -> pb.Progress:
-    return pb.Progress(stage=STAGES[value.stage], step=value.step, steps=value.steps, device_ms=value.device_ms)
+    return pb.Progress(
+        stage=STAGES[value.stage],
+        step=value.step,
+        steps=value.steps,
+        device_ms=value.device_ms,
+        waits_for_store=value.waits_for_store,
+    )
 
 
 def video(

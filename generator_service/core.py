@@ -114,13 +114,14 @@ class Request:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
     """``step`` of ``steps`` are done in ``stage``. ``device_ms`` is what the run had used of the device by then, 0 where that is
-    not known; it is no part of where the run is.
+    not known; it is no part of where the run is. ``waits_for_store``: the store is full or away, and the run goes on when it is not.
     """
 
     stage: Stage
     step: int = 0
     steps: int = 0
     device_ms: int = dataclasses.field(default=0, compare=False)
+    waits_for_store: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -75,6 +75,8 @@ class Figures(Collector):
         yield counter("lease_beats", "Attempts to renew this generator's lease.", ["result"], told)
         sure: Values = {(): float(self._runner.heart.sure)}
         yield gauge("lease_held", "1 while nobody else can be making this generator's videos.", [], sure)
+        held_up: Values = {(): self._runner.held_up_runs}
+        yield gauge("store_held_up", "Runs that wait for a store which is full or away.", [], held_up)
         troubles: Values = {(): self._runner.troubles}
         yield counter("store_troubles", "Calls to the store that failed: it is full, gone or slow.", [], troubles)
 

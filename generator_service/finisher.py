@@ -9,11 +9,11 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from generator_service import post
 from generator_service.claims import Claims
-from generator_service.core import Outcome, Report, Stage
+from generator_service.core import Outcome, Progress, Report, Stage
 from generator_service.heartbeat import Heartbeat
 from generator_service.keeper import Drop, Keeper
 from generator_service.metrics import Metrics
@@ -33,11 +33,19 @@ AHEAD_OF_ENCODER = 2
 AGAIN_S = 0.5
 
 
+class Told(Protocol):
+    """What of `runner.Runner` is told here: that a run has come to a stage, that the store holds it up and why, and that it is over,
+    with its report once that is stored; None when this process could not end it."""
+
+    def advanced(self, run: Run, progress: Progress) -> None: ...
+    def held_up(self, run: Run, why: str) -> None: ...
+    def ended(self, run: Run, report: Report | None) -> None: ...
+
+
 class Finisher:
     """What a run raises here, a panic of a native library too, ends that run and nothing else.
 
-    ``ended`` is called from its threads with each run, and its report once that is stored; None when this process could
-    not end it. ``worker`` is set before the first run.
+    ``told`` is called from its threads. ``worker`` is set before the first run.
     """
 
     worker: Worker
@@ -49,10 +57,11 @@ class Finisher:
         keeper: Keeper,
         heart: Heartbeat,
         metrics: Metrics,
-        ended: Callable[[Run, Report | None], None],
+        told: Told,
     ) -> None:
-        self._store, self._claims, self._keeper, self._heart, self._ended = store, claims, keeper, heart, ended
+        self._store, self._claims, self._keeper, self._heart, self._told = store, claims, keeper, heart, told
         self._metrics = metrics
+        self._delivered: dict[Run, None] = {}
         self._stopping = threading.Event()
         self._room = threading.Semaphore(AHEAD_OF_ENCODER)
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
@@ -60,6 +69,7 @@ class Finisher:
 
     def deliver(self, run: Run, pieces: list[Pictures]) -> None:
         """Waits while too many are ahead."""
+        self._delivered[run] = None
         self._room.acquire()
         self._encoder.submit(self._deliver, run, pieces)
 
@@ -98,11 +108,12 @@ class Finisher:
         except BaseException as error:
             self.fail(run, error)
         finally:
+            self._delivered.pop(run, None)
             self._room.release()
 
-    @staticmethod
-    def _enter(run: Run, stage: Stage) -> None:
+    def _enter(self, run: Run, stage: Stage) -> None:
         run.tally.stage = stage
+        self._told.advanced(run, Progress(stage=stage, steps=1))
         if run.trace is not None:
             run.trace.stage(stage)
 
@@ -113,17 +124,19 @@ class Finisher:
             self._end(run, report, lambda: self._store.put_report(run.name, report))
         except BaseException as error:
             log.error("the report of %s cannot be made", run.name, exc_info=error)
-            self._ended(run, None)
+            self._told.ended(run, None)
 
     def _end(self, run: Run, report: Report, store: Callable[[], None]) -> None:
         """Snapshot, report, claim, in this order: dying between any two leaves nothing behind that nobody would find."""
 
         def given_up() -> bool:
+            if self._keeper.failing:
+                self._held_up(run, "its latents cannot be stored yet")
             return (self._stopping.is_set() and self._keeper.failing) or not self._heart.holds(run.held)
 
         ended = self._keeper.settle(run.request.take_name, given_up)
         ended = ended and self._insist(run, store) and self._insist(run, lambda: self._claims.end(run.name))
-        self._ended(run, report if ended else None)
+        self._told.ended(run, report if ended else None)
 
     def _insist(self, run: Run, call: Callable[[], None]) -> bool:
         while self._heart.holds(run.held):
@@ -131,8 +144,14 @@ class Finisher:
                 if self._heart.sure:
                     call()
                     return True
+                self._held_up(run, "the lease cannot be renewed")
             except StoreUnavailableError as error:
-                log.warning("the end of %s waits for the store: %s", run.name, error)
+                self._held_up(run, str(error))
             if self._stopping.wait(AGAIN_S):
                 break
         return False
+
+    def _held_up(self, run: Run, why: str) -> None:
+        """So are those behind it, whose pictures are made."""
+        for each in (run, *list(self._delivered)):
+            self._told.held_up(each, why)

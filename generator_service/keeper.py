@@ -163,7 +163,8 @@ class Keeper:
         except BaseException as error:  # a native library's panic must not end the thread: all ends wait for it
             if isinstance(item, Snapshot):
                 self.counts.failed += 1
-            log.warning("%s of %s: not written: %s", type(item).__name__.lower(), take, error)
+            if isinstance(item, Snapshot) or not self.failing:
+                log.warning("%s of %s: not written: %s", type(item).__name__.lower(), take, error)
             return isinstance(item, Snapshot) or not isinstance(error, StoreUnavailableError)
         return True
 

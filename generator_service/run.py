@@ -66,10 +66,10 @@ class Run:
     """Followers come and go; the run goes on until it ends, is cancelled, or the service stops (then ``report`` stays
     None).
 
-    All methods but `made` belong to the event loop's thread. ``cancelling`` is read by the stepping thread between two steps. ``held`` is
-    our claim on it; None while another generator makes it (``watched`` is its id), and we only pass on what the store knows.
-    ``queued_at`` is when it was
-    put in line, on the monotonic clock; None before, and from its first step on. ``trace`` is there where traces are kept.
+    `made` and `held_up` belong to the thread that works on the run, all others to the event loop's. ``cancelling`` is read by the
+    stepping thread between two steps. ``held`` is our claim on it; None while another generator makes it (``watched`` is its id),
+    and we only pass on what the store knows. ``queued_at`` is when it was put in line, on the monotonic clock; None before, and from
+    its first step on. ``trace`` is there where traces are kept.
     """
 
     def __init__(
@@ -99,15 +99,23 @@ class Run:
         return self.report.run if self.report is not None else self._watched
 
     def made(self, progress: Progress, now: float, least: float) -> bool:
-        """A step is done; called in the stepping thread, ``now`` is on a monotonic clock. Whether followers are to be told: of
+        """A step is done, or the run comes to another stage; ``now`` is on a monotonic clock. Whether followers are to be told: of
         the first and the last step of a stage always, of the others when ``least`` seconds have passed since they were told.
         """
         self.progress = progress
-        within = progress.stage is self._told.stage and progress.step < progress.steps
+        told = self._told
+        within = progress.stage is told.stage and progress.waits_for_store == told.waits_for_store
+        within = within and progress.step < progress.steps
         if within and now - self._told_at < least:
             return False
         self._told, self._told_at = progress, now
         return True
+
+    def held_up(self) -> Progress | None:
+        """The run has to wait for the store: what is to be told of it; None when that was told already."""
+        if self.progress.waits_for_store:
+            return None
+        return dataclasses.replace(self.progress, waits_for_store=True)
 
     def advance(self, progress: Progress) -> None:
         """The run has come to ``progress``, as its owner tells."""

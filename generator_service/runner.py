@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -38,6 +39,7 @@ from generator_service.worker import Pace, Worker
 if TYPE_CHECKING:
     from generator_service.engine import Engine
 
+log = logging.getLogger(__name__)
 FLUSH_S = 10.0
 
 
@@ -77,7 +79,7 @@ class Runner:
             cancels=lambda names: self._tell(self._recovery.heed, names),
         )
         self._keeper = Keeper(store, self._claims, self.heart)
-        self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self.metrics, self._ended)
+        self.finisher = Finisher(store, self._claims, self._keeper, self.heart, self.metrics, self)
         self._recovery = Recovery(self, store, ttl=lease_seconds, clock=clock)
         self._stepper = Stepper(
             self._claims,
@@ -86,8 +88,9 @@ class Runner:
             queue=queue,
             governor=self.governor,
             metrics=self.metrics,
-            advanced=self._advanced,
-            ended=self._ended,
+            advanced=self.advanced,
+            held_up=self.held_up,
+            ended=self.ended,
             died=self._died,
         )
         self.inquiry = Inquiry(store, self._claims)
@@ -195,6 +198,11 @@ class Runner:
         return self._store.objects.troubles
 
     @property
+    def held_up_runs(self) -> int:
+        """Runs of ours that wait for a store which is full or away."""
+        return sum(run.progress.waits_for_store for run in list(self.runs.values()) if run.held is not None)
+
+    @property
     def full(self) -> bool:
         return self._stepper.full
 
@@ -246,14 +254,22 @@ class Runner:
         """A run that we only watched is over."""
         self._end(run, report)
 
-    def _advanced(self, run: Run, progress: Progress) -> None:
+    # What the threads call that work on runs.
+
+    def advanced(self, run: Run, progress: Progress) -> None:
         progress = dataclasses.replace(progress, device_ms=run.tally.device_ms)
         self.heart.tell(run.name, progress)
         # Waking the event loop costs a quick step a part of its time.
         if run.made(progress, time.monotonic(), self._pace.told):
             self._tell(run.tell, progress)
 
-    def _ended(self, run: Run, report: Report | None) -> None:
+    def held_up(self, run: Run, why: str) -> None:
+        """By a store that is full or away. Said once, until the run goes on."""
+        if (waiting := run.held_up()) is not None:
+            log.warning("%s waits for the store: %s", run.name, why)
+            self.advanced(run, waiting)
+
+    def ended(self, run: Run, report: Report | None) -> None:
         self.heart.tell(run.name, None)
         self._tell(self._end, run, report)
 

@@ -36,8 +36,8 @@ Engines = Mapping[str, "Engine"]
 
 
 class Stepper:
-    """One plain thread for one device. ``advanced`` and ``ended`` are called in it; ``died`` too, as its last deed, when it
-    cannot go on: nobody steps from then on."""
+    """One plain thread for one device. ``advanced``, ``held_up`` (by the store, and why) and ``ended`` are called in it; ``died``
+    too, as its last deed, when it cannot go on: nobody steps from then on."""
 
     worker: Worker
 
@@ -51,12 +51,13 @@ class Stepper:
         governor: Governor,
         metrics: Metrics,
         advanced: Callable[[Run, Progress], None],
+        held_up: Callable[[Run, str], None],
         ended: Callable[[Run, Report | None], None],
         died: Callable[[], None],
     ) -> None:
         self._claims, self._heart, self._finisher = claims, heart, finisher
         self._governor, self._metrics = governor, metrics
-        self._advanced, self._ended, self._died = advanced, ended, died
+        self._advanced, self._held_up, self._ended, self._died = advanced, held_up, ended, died
         self._scheduler: Scheduler[Run] = Scheduler(queue, governor.limits)
         self._changed = threading.Condition()
         self._charging = Charging(self._scheduler, self._changed, governor, metrics)
@@ -148,10 +149,13 @@ class Stepper:
         service stops. Rests while the lease is not sure: others might be at the same step."""
         with self._changed:
             while not self._stopping:
-                run = self._scheduler.next() if self._heart.sure else None
+                sure = self._heart.sure
+                run = self._scheduler.next() if sure else None
                 if run is not None:
                     return self._scheduler.mates(run)
-                self._changed.wait(None if self._heart.sure else AGAIN_S)
+                for each in self._work if not sure else ():
+                    self._held_up(each, "the lease cannot be renewed")
+                self._changed.wait(None if sure else AGAIN_S)
         return []
 
     def _advance(self, runs: list[Run]) -> None:
@@ -180,7 +184,7 @@ class Stepper:
         try:
             self._step(run)
         except StoreUnavailableError as error:
-            log.warning("%s waits for the store: %s", run.name, error)
+            self._held_up(run, str(error))
             self._work.pop(run, None)
             with self._changed:
                 self._changed.wait(AGAIN_S)

@@ -20,6 +20,9 @@ from reelgate.rpc.errors import ReelgateError
 out = Console(emoji=False)
 # Progress, warnings and failures: what is not the answer.
 errors = Console(stderr=True, emoji=False)
+WAITS_FOR_STORE = (
+    "the generator's store is full or cannot be reached; the video goes on by itself once it takes what is made"
+)
 
 
 def line(text: str, *, to: Console = out) -> None:
@@ -78,6 +81,7 @@ class Bar:
             disable=not errors.is_terminal,
         )
         self._task = self._bar.add_task("queued", total=None)
+        self._waits = False
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -90,6 +94,9 @@ class Bar:
         self._bar.update(
             self._task, description=progress.stage.value, completed=progress.step, total=progress.steps or None
         )
+        if progress.waits_for_store and not self._waits:
+            note(WAITS_FOR_STORE)
+        self._waits = progress.waits_for_store
 
     def finish(self) -> None:
         self._bar.update(self._task, description="done", completed=1, total=1)
@@ -177,6 +184,8 @@ def video(value: v.Video) -> None:
     if value.progress:
         p = value.progress
         line(f"  {p.stage.value} {p.step} of {p.steps}")
+        if p.waits_for_store:
+            note(WAITS_FOR_STORE)
     if value.report and value.report.failure_reason:
         line(f"  {value.report.failure_reason}: {escape(value.report.failure_message)}")
     if value.state is v.State.DONE:

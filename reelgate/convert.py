@@ -155,9 +155,21 @@ def finish(m: gpb.PostProcessing) -> v.PostProcessing:
 
 
 def progress(m: gpb.Progress) -> v.Progress:
-    stage = gpb.Stage.Name(m.stage).removeprefix("STAGE_").lower()
-    known = v.Stage(stage) if stage != "unspecified" else v.Stage.QUEUED
-    return v.Progress(stage=known, step=m.step, steps=m.steps, device_ms=m.device_ms)
+    return v.Progress(
+        stage=_stage(m.stage),
+        step=m.step,
+        steps=m.steps,
+        device_ms=m.device_ms,
+        waits_for_store=m.waits_for_store,
+    )
+
+
+def _stage(value: int) -> v.Stage:
+    """A stage of a newer service than this client comes after all that are known here."""
+    if value not in gpb.Stage.values():
+        return v.Stage.STORE
+    name = gpb.Stage.Name(gpb.Stage.ValueType(value)).removeprefix("STAGE_").lower()
+    return v.Stage(name) if value else v.Stage.QUEUED
 
 
 def video(m: gpb.Video) -> v.Video:

@@ -16,6 +16,7 @@ class Stage(enum.StrEnum):
     DENOISE = "denoise"
     DECODE = "decode"
     ENCODE = "encode"
+    STORE = "store"
 
 
 class State(enum.StrEnum):
@@ -177,12 +178,15 @@ class Accepted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """``step`` of ``steps`` are done in ``stage``. ``device_ms`` of device time were used by then, all stages together."""
+    """``step`` of ``steps`` are done in ``stage``. ``device_ms`` of device time were used by then, all stages together.
+    ``waits_for_store``: the generator's store is full or away, and the run goes on by itself when it is not.
+    """
 
     stage: Stage
     step: int
     steps: int
     device_ms: int = 0
+    waits_for_store: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ async def test_a_panic_in_a_step_fails_its_run_and_nothing_else(begin: Begin, ti
     assert report.failure is not None
     assert (report.failure.reason, report.failure.stage) == ("GENERATION_FAILED", Stage.DENOISE)
     assert (await finished(runner, tiny(seed=8))).outcome is Outcome.DONE
-    assert status(governor)["liveness"]
+    assert status(runner)["liveness"]
 
 
 class Sick(Governor):
@@ -156,7 +156,7 @@ async def test_when_the_stepping_thread_cannot_go_on_health_says_so_and_others_t
     runner = await begin(sick)
     runs = [(await runner.submit(tiny(seed=seed, steps=20)))[0] for seed in (1, 2)]
     assert await asyncio.wait_for(asyncio.gather(*(run.wait() for run in runs)), 20) == [None, None]
-    assert status(sick) == {"liveness": False, "": False, "tier/embedded": False}
+    assert status(runner) == {"liveness": False, "store": True, "": False, "tier/embedded": False}
     with pytest.raises(StoppingError):
         await runner.submit(tiny(seed=3))
     well = await begin(Governor())
@@ -285,11 +285,11 @@ async def test_a_tier_that_fails_again_and_again_rests_says_so_and_comes_back(
     with pytest.raises(BreakerOpenError) as caught:
         await runner.submit(tiny(seed=3))
     assert caught.value.retry_after >= 1.0
-    assert status(governor) == {"liveness": True, "": False, "tier/embedded": False}
+    assert status(runner) == {"liveness": True, "store": True, "": False, "tier/embedded": False}
     await asyncio.sleep(0.35)
     ill.ill = False
     assert (await finished(runner, tiny(seed=3))).outcome is Outcome.DONE
-    assert status(governor) == {"liveness": True, "": True, "tier/embedded": True}
+    assert status(runner) == {"liveness": True, "store": True, "": True, "tier/embedded": True}
 
 
 class Constant(Engine):
@@ -316,15 +316,16 @@ async def test_a_step_that_takes_far_too_long_fails_with_its_reason_and_is_seen_
         nonlocal time
         if run.tally.denoise_steps == 2:
             time += 1e4
-            seen.append(status(governor))
+            seen.append(status(runner))
         yield
 
     governor = Governor(guard=slow, watchdog=Watchdog(), clock=lambda: time)
-    report = await finished(await begin(governor), tiny())
+    runner = await begin(governor)
+    report = await finished(runner, tiny())
     assert report.failure is not None
     assert (report.failure.stage, report.failure.cause) == (Stage.DENOISE, "a step took far longer than predicted")
-    assert seen == [{"liveness": False, "": False, "tier/embedded": False}]
-    assert status(governor)["liveness"]
+    assert seen == [{"liveness": False, "store": True, "": False, "tier/embedded": False}]
+    assert status(runner)["liveness"]
 
 
 async def test_a_step_that_makes_graphs_for_its_shape_is_not_stuck(begin: Begin, engine: Engine, tiny: Tiny) -> None:

@@ -19,6 +19,7 @@ from generator_service.core import Outcome, Progress, Report, Request, Reuse, St
 from generator_service.door import StoppingError
 from generator_service.engine import Decoding, Denoising, Engine, Pictures
 from generator_service.governor import Governor
+from generator_service.health import status
 from generator_service.objects import LocalObjects
 from generator_service.run import Run
 from generator_service.runner import Runner
@@ -96,6 +97,7 @@ async def test_a_run_tells_every_step_and_ends_in_a_stored_video(
         Progress(stage=Stage.TEXT, step=1, steps=1),
         *(Progress(stage=Stage.DENOISE, step=step, steps=4) for step in (1, 2, 3, 4)),
         *(Progress(stage=Stage.DECODE, step=step, steps=2) for step in (1, 2)),
+        *(Progress(stage=stage, steps=1) for stage in (Stage.ENCODE, Stage.STORE)),
     ]
     report = run.report
     assert report is not None
@@ -337,8 +339,8 @@ async def test_damaged_latents_are_made_again(begin: Begin, tiny: Tiny, tmp_path
     assert (again.reuse, again.denoise_steps) == (Reuse.NONE, 4)
 
 
-async def test_a_store_that_goes_away_delays_the_run_refuses_new_ones_and_loses_nothing(
-    begin: Begin, tiny: Tiny, tmp_path: Path
+async def test_a_store_that_goes_away_delays_the_run_says_so_refuses_new_ones_and_loses_nothing(
+    begin: Begin, tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     runner = await begin()
     run, _ = await runner.submit(tiny(steps=12))
@@ -349,12 +351,16 @@ async def test_a_store_that_goes_away_delays_the_run_refuses_new_ones_and_loses_
         await runner.submit(tiny())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run.wait(), 1.5)
+    assert run.progress.waits_for_store
+    assert not status(runner)["store"]
+    assert len([each for each in caplog.records if "waits for the store" in each.getMessage()]) == 1
     (tmp_path / "store").unlink()
     (tmp_path / "away").rename(tmp_path / "store")
     report = await run.wait()
     assert report is not None
     assert (report.outcome, report.denoise_steps, report.attempts) == (Outcome.DONE, 12, 1)
     assert (await finished(runner, tiny())).outcome is Outcome.DONE
+    assert status(runner)["store"]
 
 
 class Broken(Engine):

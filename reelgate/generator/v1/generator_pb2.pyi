@@ -19,6 +19,7 @@ class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_DENOISE: _ClassVar[Stage]
     STAGE_DECODE: _ClassVar[Stage]
     STAGE_ENCODE: _ClassVar[Stage]
+    STAGE_STORE: _ClassVar[Stage]
 
 class VideoState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -42,6 +43,7 @@ STAGE_TEXT: Stage
 STAGE_DENOISE: Stage
 STAGE_DECODE: Stage
 STAGE_ENCODE: Stage
+STAGE_STORE: Stage
 VIDEO_STATE_UNSPECIFIED: VideoState
 VIDEO_STATE_RUNNING: VideoState
 VIDEO_STATE_DONE: VideoState
@@ -143,16 +145,18 @@ class VideoAccepted(_message.Message):
     def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., attached: _Optional[bool] = ..., run: _Optional[str] = ..., cached: _Optional[bool] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("stage", "step", "steps", "device_ms")
+    __slots__ = ("stage", "step", "steps", "device_ms", "waits_for_store")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FOR_STORE_FIELD_NUMBER: _ClassVar[int]
     stage: Stage
     step: int
     steps: int
     device_ms: int
-    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., device_ms: _Optional[int] = ...) -> None: ...
+    waits_for_store: bool
+    def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., step: _Optional[int] = ..., steps: _Optional[int] = ..., device_ms: _Optional[int] = ..., waits_for_store: _Optional[bool] = ...) -> None: ...
 
 class Video(_message.Message):
     __slots__ = ("name", "take", "state", "settings", "post_processing", "media_type", "size_bytes", "sha256", "report", "create_time", "progress", "run")
