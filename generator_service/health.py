@@ -3,7 +3,7 @@
 liveness        NOT_SERVING once a step has been under way for far too long, or the stepping thread is gone: only a new
                 process helps
 tier/<name>     NOT_SERVING while the tier's breaker is open
-store           NOT_SERVING while runs wait for a store that is full or away; what is stored is still served
+store           NOT_SERVING while the store does not take what this generator writes; what is stored is still served
 "" and service  SERVING when warm, while not stuck and at least one tier is not resting
 """
 
@@ -37,5 +37,9 @@ def status(runner: Runner) -> dict[str, bool]:
     alive = not governor.stuck()
     tiers = governor.admission.breakers if governor.admission else {}
     resting = governor.admission.open_tiers() if governor.admission else frozenset()
-    found = {LIVENESS: alive, STORE: not runner.held_up_runs, "": alive and len(resting) < max(1, len(tiers))}
+    found = {
+        LIVENESS: alive,
+        STORE: runner.heart.sure and not runner.held_up_runs,
+        "": alive and len(resting) < max(1, len(tiers)),
+    }
     return {**found, **{f"tier/{tier}": alive and tier not in resting for tier in tiers}}

@@ -41,6 +41,7 @@ class Heartbeat:
         self._where: dict[str, Progress] = {}
         self.beats = {"renewed": 0, "failed": 0, "lost": 0}
         """Attempts to renew the lease, by how they ended; the first one counts too."""
+        self._away = False
         self._telling = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._main, name="heartbeat", daemon=True)
@@ -100,9 +101,12 @@ class Heartbeat:
         try:
             if self._renew() and (names := self._claims.cancels()):
                 self._cancels(names)
+            self._away = False
         except StoreUnavailableError as error:
             self.beats["failed"] += 1
-            log.warning("the store cannot be reached: %s", error)
+            if not self._away:
+                log.warning("the store is full or cannot be reached, and is asked again at every beat: %s", error)
+            self._away = True
         except BaseException as error:  # a heart that stops for a surprise, a native panic too, loses every run
             self.beats["failed"] += 1
             log.error("a heartbeat failed", exc_info=error)

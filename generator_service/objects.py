@@ -145,7 +145,8 @@ class Objects:
             yield
         except (BaseError, OSError) as error:
             self.troubles += 1  # a figure, so no lock: two at once may count as one
-            raise StoreUnavailableError(str(error)) from error
+            # The rest is the library's own insides, many lines of them.
+            raise StoreUnavailableError((str(error).splitlines() or [type(error).__name__])[0]) from error
 
 
 class LocalObjects(Objects):

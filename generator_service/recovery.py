@@ -116,11 +116,15 @@ class Recovery:
             await self._runner.cancel(name, run)
 
     async def _main(self) -> None:
+        away = False
         while not self._stopped.is_set():
             try:
                 await self._scan()
+                away = False
             except StoreUnavailableError as error:
-                log.warning("unfinished runs cannot be looked for: %s", error)
+                if not away:
+                    log.warning("unfinished runs cannot be looked for: %s", error)
+                away = True
             except Exception as error:  # whoever looks after the dead must not die of one of them
                 log.error("looking for unfinished runs failed", exc_info=error)
             await self._pause(self._every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import io
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -328,6 +329,20 @@ async def test_a_damaged_video_is_made_again_from_its_latents(
     again = await finished(runner, tiny())
     assert (again.reuse, again.denoise_steps) == (Reuse.LATENTS, 0)
     assert again.video == first.video
+
+
+async def test_what_is_deleted_of_a_finished_video_to_make_room_is_made_again_when_it_is_asked_for(
+    begin: Begin, tiny: Tiny, tmp_path: Path
+) -> None:
+    runner, root = await begin(), tmp_path / "store"
+    first = await finished(runner, tiny())
+    shutil.rmtree(root / tiny().take_name)
+    again = await finished(runner, tiny())
+    assert (again.reuse, again.video) == (Reuse.VIDEO, first.video)
+    shutil.rmtree(root / tiny().name)
+    anew = await finished(runner, tiny())
+    assert (anew.reuse, anew.denoise_steps, anew.video) == (Reuse.NONE, 4, first.video)
+    assert (await finished(runner, tiny(watermark="Acme"))).reuse is Reuse.LATENTS
 
 
 async def test_damaged_latents_are_made_again(begin: Begin, tiny: Tiny, tmp_path: Path) -> None:

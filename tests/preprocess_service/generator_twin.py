@@ -59,6 +59,7 @@ class Twin(GeneratorServiceServicer):
     ``breaks``: how many downloads still fail after half of the bytes. ``sha256``: of the video, as it says. ``fails``: runs end so.
     ``step_ms``: what a step takes of the device. ``refuses``: what the next calls are refused with. ``loses``: finished videos are
     not kept. ``own_ids``: proposals of run ids are not taken. ``spoils``: stored videos are named and cannot be read.
+    ``after``: told after the last step.
     """
 
     def __init__(self, fingerprints: dict[str, str]) -> None:
@@ -78,6 +79,7 @@ class Twin(GeneratorServiceServicer):
         self.loading = False
         self.fails = self.loses = self.own_ids = self.spoils = False
         self.warnings: list[str] = []
+        self.after: list[pb.Progress] = []
         self.estimated: list[pb.EstimateVideoRequest] = []
         self.refuses: list[ReelgateError] = []
         self.measured = True
@@ -138,6 +140,8 @@ class Twin(GeneratorServiceServicer):
                 yield pb.GenerateVideoResponse(video=self._cached(run))
                 return
             async for progress in watched(run):
+                yield pb.GenerateVideoResponse(progress=progress)
+            for progress in self.after:
                 yield pb.GenerateVideoResponse(progress=progress)
             if run.state == pb.VIDEO_STATE_CANCELLED:
                 raise VideoCancelledError("the video was cancelled")

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from reelgate.cli import main
+from reelgate.cli_show import WAITS_FOR_STORE
+from reelgate.generator.v1 import generator_pb2 as gpb
 from tests.preprocess_service.generator_twin import BYTES
 from tests.reelgate.gate import NAME, PROMPT, Gate
 
@@ -67,6 +69,12 @@ async def test_json_alone_is_on_standard_output(run: Run, gate: Gate, tmp_path: 
     code, out, said = await run("generate", PROMPT, "-o", tmp_path / "x.mp4", "--server", gate.address, "--json")
     assert (code, said) == (0, f"accepted: {NAME}\n")
     assert json.loads(out)["name"] == NAME
+
+
+async def test_generate_says_once_that_a_video_waits_for_the_store(run: Run, gate: Gate, tmp_path: Path) -> None:
+    gate.twin.after = 3 * [gpb.Progress(stage=gpb.STAGE_STORE, steps=1, waits_for_store=True)]
+    code, _, said = await run("generate", PROMPT, "-o", tmp_path / "x.mp4", "--server", gate.address)
+    assert (code, said) == (0, f"accepted: {NAME}\nnote: {WAITS_FOR_STORE}\n")
 
 
 async def test_get_cancel_and_download(run: Run, gate: Gate, tmp_path: Path) -> None:

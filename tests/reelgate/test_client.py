@@ -16,6 +16,7 @@ from preprocess_service import tokens
 from preprocess_service.settings import embedded_tokenizer
 from reelgate import Accepted, Client, Prepared, Progress, Video
 from reelgate import values as v
+from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.rpc import errors
 from tests.preprocess_service.generator_twin import BYTES
 from tests.reelgate.gate import NAME, PROMPT, Gate
@@ -68,6 +69,18 @@ async def test_events_come_in_order_and_carry_what_was_asked(client: Client, gat
     assert (video.name, video.state) == (accepted.name, v.State.DONE)
     (asked,) = gate.twin.asked
     assert (asked.post_processing.fps, asked.post_processing.watermark) == (12, "mine")
+
+
+async def test_a_wait_for_the_store_is_told_and_a_stage_that_is_not_known_yet_comes_after_all_that_are(
+    client: Client, gate: Gate
+) -> None:
+    gate.twin.after = [gpb.Progress(stage=gpb.STAGE_STORE, steps=1, waits_for_store=True), gpb.Progress(stage=99)]  # type: ignore[arg-type]
+    told = [event async for event in client.generate(PROMPT) if isinstance(event, Progress)]
+    assert [(each.stage, each.waits_for_store) for each in told[-3:]] == [
+        (v.Stage.DENOISE, False),
+        (v.Stage.STORE, True),
+        (v.Stage.STORE, False),
+    ]
 
 
 async def test_seconds_travel_whole(client: Client, gate: Gate) -> None:
