@@ -14,6 +14,7 @@ from generator_service.settings import Settings
 from generator_service.store import StoreUnavailableError
 from generator_service.watchdog import DeviceLostError
 from reelgate.rpc import logs
+from reelgate.rpc.environment import warn_of_unknown
 from reelgate.rpc.server import run
 
 
@@ -24,6 +25,7 @@ def start() -> int:
     heap.keep()
     heap.keep_on_device()
     logs.configure()
+    warn_of_unknown(Settings)
     # Its progress bars and notices are not ours to show.
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     try:

@@ -5,6 +5,7 @@ import sys
 from pydantic import ValidationError
 
 from reelgate.rpc import logs
+from reelgate.rpc.environment import warn_of_unknown
 from reelgate.rpc.errors import BudgetStoreUnavailableError
 from reelgate.rpc.server import run
 
@@ -15,6 +16,7 @@ from .settings import Settings
 def start() -> int:
     """Serve until told to stop; 2 for settings that cannot work."""
     logs.configure()
+    warn_of_unknown(Settings)
     try:
         run(main(Settings()))
     except (ValidationError, ValueError, OSError, RuntimeError, BudgetStoreUnavailableError) as error:
