@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from huggingface_hub import snapshot_download
 from transformers import UMT5EncoderModel
 
-from generator_service import core, heap, lora, swap, text, tuning
+from generator_service import core, heap, lora, processor, swap, text, tuning
 from generator_service.tier import Tier
 from generator_service.tuning import Tuned
 
@@ -93,8 +93,16 @@ def load(tier: Tier, device: torch.device) -> Components:
         tokenizer_fingerprint=text.fingerprint(folder / "tokenizer"),
         encoder_fingerprint=encoder_fingerprint(folder),
         execution=execution(weights, tier, made.boundary_ratio, scheduler, device, made.tuned),
-        versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
+        versions=_versions(tier, device),
     )
+
+
+def _versions(tier: Tier, device: torch.device) -> dict[str, str]:
+    """What decides bits and may change under a store: a GPU's name is in the execution fingerprint, a processor's would make other
+    takes of those that are stored."""
+    found = {"torch": torch.__version__, "diffusers": diffusers.__version__}
+    computes = device.type == "cpu" or tier.text_encoder == "host"
+    return found | ({"processor": processor.identity(torch.get_num_threads())} if computes else {})
 
 
 def load_experts(tier: Tier, device: torch.device) -> Experts:

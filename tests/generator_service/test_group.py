@@ -1,4 +1,4 @@
-"""One video's steps over several processes: the bits of one, and nothing lost when one of them dies."""
+"""One video's steps over several processes: the steps of one, and nothing lost when one of them dies."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 PAIR = {"processes": 2, "method": "ulysses"}
 HALVES = {"processes": 2, "method": "guidance"}
 RING = {"processes": 2, "method": "ring"}
+ROUNDING = 1e-4
 QUARTERS = {"processes": 4, "method": "guidance"}
 # Each process imports torch, on two busy cores.
 pytestmark = pytest.mark.timeout(180)
@@ -143,10 +144,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, model_folder: Path) -> None:
-    """Sharing the tokens of a pass, and sharing the two passes of a step; with guidance off there is one pass. A ring is equal up to
-    rounding. What cannot be shared is
-    refused with a size that can. A process that dies while nothing is made is noticed too."""
+async def test_steps_over_two_processes_are_those_of_one(tmp_path: Path, model_folder: Path) -> None:
+    """Sharing the two passes of a step changes no bit; with guidance off there is one pass. Sharing the tokens of a pass is equal up
+    to rounding: a product of half the rows is another kernel's on some processors, and a ring adds in another order on all. What
+    cannot be shared is refused with a size that can. A process that dies while nothing is made is noticed too."""
     tiers = tier_file(tmp_path / "tiers", model_folder, pair=PAIR, halves=HALVES, ring=RING)
     async with served(tmp_path / "store", tiers, model_folder) as (app, stub):
         followers = children(os.getpid())
@@ -158,10 +159,11 @@ async def test_steps_over_two_processes_have_the_bits_of_one(tmp_path: Path, mod
                 video = (await made(stub, ask(tier=tier, guidance_scale=guidance, steps=6)))[-1].video
                 assert video.state == pb.VIDEO_STATE_DONE
                 found[tier, guidance] = latents(tmp_path / "store", video.name)
-            for tier in ("pair", "halves"):
-                assert found[tier, guidance].equal(found["embedded", guidance])
-            # It adds in another order.
-            torch.testing.assert_close(found["ring", guidance], found["embedded", guidance], rtol=1e-4, atol=1e-4)
+            assert found["halves", guidance].equal(found["embedded", guidance])
+            for tier in ("pair", "ring"):
+                torch.testing.assert_close(
+                    found[tier, guidance], found["embedded", guidance], rtol=ROUNDING, atol=ROUNDING
+                )
             assert not found["ring", guidance].equal(found["embedded", guidance])
         assert not found["pair", 4.0].equal(found["pair", 1.0])
         # Wide enough that a process decodes a part of the picture only. Two at once take turns.
@@ -222,10 +224,12 @@ async def test_who_is_killed_in_the_middle_of_a_step_loses_no_video(tmp_path: Pa
         assert await gone(followers)
     async with served(store, tiers, model_folder) as (_, stub):
         again = (await made(stub, wanted))[-1].video
-        alone = (await made(stub, ask(tier="embedded", steps=40)))[-1].video
-    assert again.name == name
+        # Another tenant's take of the same: nobody disturbs it.
+        wanted.tenant = "other"
+        undisturbed = (await made(stub, wanted))[-1].video
+    assert again.name == name != undisturbed.name
     assert again.report.steps_resumed > 0
-    assert latents(store, name).equal(latents(store, alone.name))
+    assert latents(store, name).equal(latents(store, undisturbed.name))
 
 
 async def test_torchrun_starts_all_processes_and_the_first_one_serves(tmp_path: Path, model_folder: Path) -> None:
@@ -258,7 +262,8 @@ async def test_torchrun_starts_all_processes_and_the_first_one_serves(tmp_path: 
     finally:
         started.terminate()
         await asyncio.wait_for(started.wait(), 30)
-    assert latents(tmp_path / "store", shared.name).equal(latents(tmp_path / "store", alone.name))
+    found, right = latents(tmp_path / "store", shared.name), latents(tmp_path / "store", alone.name)
+    torch.testing.assert_close(found, right, rtol=ROUNDING, atol=ROUNDING)
 
 
 async def not_ready(stub: GeneratorServiceStub) -> str:

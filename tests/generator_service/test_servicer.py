@@ -45,7 +45,7 @@ async def test_a_video_from_the_first_message_to_the_last_byte(stub: GeneratorSe
     assert 0 <= spent.denoise_ms - spent.denoise_high_ms - spent.denoise_low_ms <= 1
     assert video.report.prompt_tokens > 0
     assert (video.report.memory_rung, video.report.tiled_decode) == (pb.MEMORY_RUNG_PLAIN, False)
-    assert set(video.report.versions) == {"torch", "diffusers"}
+    assert set(video.report.versions) == {"torch", "diffusers", "processor"}
     pieces = [piece async for piece in stub.DownloadVideo(pb.DownloadVideoRequest(name=video.name))]
     data = b"".join(piece.data for piece in pieces)
     assert (len(data), hashlib.sha256(data).hexdigest()) == (video.size_bytes, video.sha256)

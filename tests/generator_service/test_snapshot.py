@@ -107,7 +107,7 @@ async def made(store: Store, engine: Engine, request: Request) -> Report:
     return report
 
 
-@pytest.mark.parametrize("damage", ["torn", "another execution", "another take", "another torch"])
+@pytest.mark.parametrize("damage", ["torn", "another execution", "another take", "another torch", "another processor"])
 async def test_what_is_torn_or_foreign_is_ignored_and_the_report_says_so(
     engine: Engine, tiny: Tiny, tmp_path: Path, damage: str
 ) -> None:
@@ -117,6 +117,7 @@ async def test_what_is_torn_or_foreign_is_ignored_and_the_report_says_so(
         "torn": pack(snapshot)[:-1],
         "another execution": pack(dataclasses.replace(snapshot, execution="1" * 64)),
         "another torch": pack(dataclasses.replace(snapshot, versions={**engine.parts.versions, "torch": "1.0"})),
+        "another processor": pack(dataclasses.replace(snapshot, versions={**engine.parts.versions, "processor": "x"})),
         "another take": pack(dataclasses.replace(snapshot, take=tiny(seed=3).take_name)),
     }[damage]
     store.put_snapshot(request.take_name, data)
