@@ -69,9 +69,9 @@ class TellingStore(Store):
 
     pipe: Connection
 
-    def put_video(self, name: str, data: bytes, report: Report) -> None:
+    def put_video(self, name: str, data: bytes, report: Report, before: str | None = "") -> Report | None:
         self.pipe.send(Told(what="store"))
-        super().put_video(name, data, report)
+        return super().put_video(name, data, report, before)
 
 
 def load() -> TellingEngine:

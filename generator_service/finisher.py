@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from generator_service import post
 from generator_service.claims import Claims
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 # up.
 AHEAD_OF_ENCODER = 2
 AGAIN_S = 0.5
+Before = TypeVar("Before")
+Done = TypeVar("Done")
 
 
 class Told(Protocol):
@@ -104,7 +106,12 @@ class Finisher:
                 return
             self._enter(run, Stage.STORE)
             report = self.worker.report(run, Outcome.DONE, video=artefact_of(data))
-            self._end(run, report, lambda: self._store.put_video(run.name, data, report))
+            self._end(
+                run,
+                report,
+                lambda: self._store.video_tag(run.name),
+                lambda before: self._store.put_video(run.name, data, report, before),
+            )
         except BaseException as error:
             self.fail(run, error)
         finally:
@@ -121,35 +128,51 @@ class Finisher:
         try:
             report = self.worker.report(run, outcome, **more)
             self._keeper.offer(run, Drop())
-            self._end(run, report, lambda: self._store.put_report(run.name, report))
+            self._end(run, report, lambda: None, lambda _: self._store.put_report(run.name, report))
         except BaseException as error:
             log.error("the report of %s cannot be made", run.name, exc_info=error)
             self._told.ended(run, None)
 
-    def _end(self, run: Run, report: Report, store: Callable[[], None]) -> None:
-        """Snapshot, report, claim, in this order: dying between any two leaves nothing behind that nobody would find."""
+    def _end(
+        self, run: Run, report: Report, look: Callable[[], Before], write: Callable[[Before], Report | None]
+    ) -> None:
+        """Snapshot, report, claim, in this order: dying between any two leaves nothing behind that nobody would find.
+
+        ``write`` gives the report that stands: another owner of the run may have ended it while we were taken for dead.
+        """
 
         def given_up() -> bool:
             if self._keeper.failing:
                 self._held_up(run, "its latents cannot be stored yet")
             return (self._stopping.is_set() and self._keeper.failing) or not self._heart.holds(run.held)
 
-        ended = self._keeper.settle(run.request.take_name, given_up)
-        ended = ended and self._insist(run, store) and self._insist(run, lambda: self._claims.end(run.name))
-        self._told.ended(run, report if ended else None)
+        def end_claim(_: None) -> bool:
+            self._claims.end(run.name)
+            return True
 
-    def _insist(self, run: Run, call: Callable[[], None]) -> bool:
+        stands = None
+        if self._keeper.settle(run.request.take_name, given_up):
+            stands = self._insist(run, look, write)
+        if stands is not None and not self._insist(run, lambda: None, end_claim):
+            stands = None
+        self._told.ended(run, stands)
+
+    def _insist(self, run: Run, look: Callable[[], Before], write: Callable[[Before], Done | None]) -> Done | None:
+        """What ``write`` gives, over what ``look`` saw; None when the run is not ours any more, or we stop. The lease is asked in
+        between: whoever takes the run over later writes later, and then ``write`` finds something else and does nothing."""
         while self._heart.holds(run.held):
             try:
-                if self._heart.sure:
-                    call()
-                    return True
-                self._held_up(run, "the lease cannot be renewed")
+                before = look()
+                if self._heart.sure and self._heart.holds(run.held):
+                    if (done := write(before)) is not None:
+                        return done
+                else:
+                    self._held_up(run, "the lease cannot be renewed")
             except StoreUnavailableError as error:
                 self._held_up(run, str(error))
             if self._stopping.wait(AGAIN_S):
                 break
-        return False
+        return None
 
     def _held_up(self, run: Run, why: str) -> None:
         """So are those behind it, whose pictures are made."""

@@ -6,7 +6,8 @@ tried again until the store takes them.
 
 Snapshots and deletions end with the lease under which they were offered: others may be further by then. Final latents do not:
 they are the same whoever made them. A write that outlives its lease in the middle (a process that was stopped, a slow answer)
-cannot be called back, so it is looked after: a snapshot that nobody needs any more goes again.
+cannot be called back. So it is made over what was there when the lease was looked at, or not at all, and what it may have left is
+looked after: a snapshot of a take that nobody makes goes again.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 AGAIN_S = 0.5
+WRITES = 3
+NOT_SURE = "the lease has not been renewed in time"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,14 @@ class Latents:
 
 
 class Drop:
-    """The take needs no snapshot any more."""
+    """The run needs no snapshot of its take any more; another video of the same take, which goes on from it too, may."""
 
 
-Item = Snapshot | Latents | Drop
+class Look:
+    """A snapshot was written, or may have been, when the lease was another's."""
+
+
+Item = Snapshot | Latents | Drop | Look
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,10 +163,7 @@ class Keeper:
         """False when it is to be tried again."""
         item = offer.item
         try:
-            if not self._heart.sure:
-                raise StoreUnavailableError("the lease has not been renewed in time")
-            if isinstance(item, Latents) or self._heart.holds(offer.held):
-                self._write(take, offer)
+            self._write(take, offer)
         except BaseException as error:  # a native library's panic must not end the thread: all ends wait for it
             if isinstance(item, Snapshot):
                 self.counts.failed += 1
@@ -171,18 +175,45 @@ class Keeper:
     def _write(self, take: str, offer: Offer) -> None:
         item = offer.item
         if isinstance(item, Snapshot):
-            self._store.put_snapshot(take, pack(item))
-            self.counts.written += 1
-            if not (self._heart.sure and self._heart.holds(offer.held)):
-                self._look_after(take, offer.video)
-        elif isinstance(item, Latents):
+            self._put(take, offer, pack(item))
+            return
+        if isinstance(item, Look):
+            self._clear(take)
+            return
+        if not self._heart.sure:
+            raise StoreUnavailableError(NOT_SURE)
+        if isinstance(item, Latents):
             from generator_service.engine import pack as pack_latents
 
             self._store.put_latents(take, pack_latents(item.tensor), item.run, item.meter)
-        else:
+        elif self._heart.holds(offer.held):
+            self._clear(take, offer.video)
+
+    def _put(self, take: str, offer: Offer, data: bytes) -> None:
+        """Another video's run may be writing snapshots of the same take."""
+        for _ in range(WRITES):
+            before = self._store.snapshot_tag(take)
+            if not self._heart.sure:
+                raise StoreUnavailableError(NOT_SURE)
+            if not self._heart.holds(offer.held):
+                return
+            try:
+                written = self._store.put_snapshot(take, data, before)
+            finally:  # a write whose answer was lost may have been made all the same
+                if not (self._heart.sure and self._heart.holds(offer.held)):
+                    with self._changed:
+                        self._line.setdefault(take, dataclasses.replace(offer, item=Look()))
+            if written:
+                self.counts.written += 1
+                return
+        raise StoreUnavailableError("others write snapshots of this take")
+
+    def _clear(self, take: str, ended: str = "") -> None:
+        """The snapshot goes, unless somebody who makes a video of the take may need it; ``ended`` does not any more."""
+        if self._store.snapshot_tag(take) is None:
+            return
+        if self._store.denoised(take) or not self._wanted(take, ended):
             self._store.drop_snapshot(take)
 
-    def _look_after(self, take: str, video: str) -> None:
-        """A snapshot was written when the lease may have been another's already. Who still needs one writes a newer."""
-        if self._store.denoised(take) or self._claims.read(video) is None:
-            self._store.drop_snapshot(take)
+    def _wanted(self, take: str, ended: str) -> bool:
+        return any(name != ended and self._store.take_of(name) == take for name in self._claims.names())

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import LocalStore, from_url
 
+from generator_service.disk import Disk, sync
 from generator_service.lifeline import LifeLine
 
 PAGE = 1000
@@ -30,7 +32,6 @@ CLIENT = {"connect_timeout": "3s", "timeout": "30s"}
 RETRY = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
 STAGED = re.compile(r".+#\d+")
 STALE_S = 3600.0
-SYNCED_MOST = 10_000
 
 
 class StoreUnavailableError(Exception):
@@ -83,6 +84,21 @@ class Objects:
                 return int(obstore.head(self._store, path)["size"])
             except (FileNotFoundError, NotFoundError):
                 return None
+
+    def tag(self, path: str) -> str | None:
+        """Changes whenever the object is written; None where nothing is."""
+        with self._errors():
+            try:
+                return obstore.head(self._store, path)["e_tag"] or ""
+            except (FileNotFoundError, NotFoundError):
+                return None
+
+    def replace(self, path: str, before: str | None, data: bytes) -> bool:
+        """Writes only where the object still is as `tag` said; False where somebody was there meanwhile. "" is whatever is there."""
+        if before == "":
+            self.put(path, data)
+            return True
+        return (self.create(path, data) if before is None else self.swap(path, before, data)) is not None
 
     def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
         """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""
@@ -154,8 +170,8 @@ class LocalObjects(Objects):
     was written to a file or a folder outlive the machine's power; raises ``OSError``."""
 
     def __init__(self, root: Path, to_disk: Callable[[Path], None] | None = None) -> None:
-        self._root, self._to_disk = root.absolute(), to_disk or _sync
-        self._synced: set[Path] = set()
+        self._root = root.absolute()
+        self._disk = Disk(self._root, to_disk or sync)
         try:
             super().__init__(LocalStore(self._root, mkdir=True))
         except (BaseError, OSError) as error:
@@ -168,7 +184,7 @@ class LocalObjects(Objects):
             super().delete(*there)
         for folder in {(self._root / path).parent for path in there}:
             with self._errors(), contextlib.suppress(FileNotFoundError):
-                self._to_disk(folder)
+                self._disk.write(folder)
 
     def alive(self, name: str) -> LifeLine | None:
         with self._errors():
@@ -194,16 +210,25 @@ class LocalObjects(Objects):
     def _write(self, path: str, data: bytes, mode: Any, *, sync: bool) -> str:
         folder = (self._root / path).parent
         new = not folder.exists()
-        if isinstance(mode, dict):
-            with self._locked():
-                if obstore.head(self._store, path)["e_tag"] != mode["e_tag"]:
-                    raise PreconditionError(path)
-                tag = super()._write(path, data, "overwrite", sync=sync)
-        else:
-            tag = super()._write(path, data, mode, sync=sync)
+        swaps = isinstance(mode, dict)
+        tag = self._swap(path, mode["e_tag"], data) if swaps else super()._write(path, data, mode, sync=sync)
         if sync:
-            self._sync(self._root / path, new)
+            self._disk.write_place(self._root / path, new)
         return tag
+
+    def _swap(self, path: str, tag: str, data: bytes) -> str:
+        """The bytes are written before the lock is taken: they may be many, and a process may be stopped in the middle of them."""
+        file = self._root / path
+        staged = file.with_name(f"{file.name}#{uuid.uuid4().int}")
+        try:
+            staged.write_bytes(data)
+            with self._locked():
+                if obstore.head(self._store, path)["e_tag"] != tag:
+                    raise PreconditionError(path)
+                staged.replace(file)
+                return obstore.head(self._store, path)["e_tag"] or ""
+        finally:
+            staged.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -213,22 +238,6 @@ class LocalObjects(Objects):
             yield
         finally:
             os.close(file)
-
-    def _sync(self, file: Path, new: bool) -> None:
-        """The file and its folder; where that is new, or was not seen synced yet, its parents too, up to one that was: that one's own
-        name is safe, and with it the names above."""
-        self._to_disk(file)
-        if len(self._synced) > SYNCED_MOST:
-            self._synced.clear()
-        below = []
-        for folder in (self._root / folder for folder in file.relative_to(self._root).parents):
-            self._to_disk(folder)
-            below.append(folder)
-            if folder in self._synced and not new:
-                break
-            new = False  # the one above has had its place all along
-        # Only now: nobody is to rely on a folder whose own name may yet be lost.
-        self._synced.update(below)
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""
@@ -275,11 +284,3 @@ def open_objects(where: Path | str, options: Mapping[str, str] | None = None) ->
 
 def _age(file: Path) -> float:
     return time.time() - file.stat().st_mtime
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

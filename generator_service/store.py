@@ -7,6 +7,10 @@
 Every object is written whole or not at all, and is on the disk before `put` returns. A report is written last, so what
 has a request and no report is unfinished. What does not match its report's checksum counts as absent, and is made
 again.
+
+A process that was stopped in the middle of a write ends it when it goes on, whatever became of its lease; nothing can call such a
+write back. So what ends a run is written over what was there when the lease was looked at, or not at all, and the first report of a
+run stands.
 """
 
 from __future__ import annotations
@@ -99,7 +103,10 @@ class Store:
         if request is None:
             return None
         accepted = self.objects.changed_ms(f"{name}/request.json")
-        return Record(request=request, report=self.report(name), accepted_ms=accepted, run=accepted_run(raw or b""))
+        run, report = accepted_run(raw or b""), self.report(name)
+        # A late write: that run had ended when this one was accepted.
+        stray = report is not None and bool(run) and bool(report.run) and report.run != run
+        return Record(request=request, report=None if stray else report, accepted_ms=accepted, run=run)
 
     def ended(self, name: str, run: str) -> Report | None:
         """The report of an earlier run, or of one that was barred; None when it is the last one, has not ended or never was."""
@@ -133,13 +140,37 @@ class Store:
             self.objects.delete(f"{name}/video.mp4")
         return None if data is None else (report, data)
 
-    def put_video(self, name: str, data: bytes, report: Report) -> None:
-        self.objects.put(f"{name}/video.mp4", data)
-        self.put_report(name, report)
+    def video_tag(self, name: str) -> str | None:
+        """For `put_video`; None where there is none."""
+        return self.objects.tag(f"{name}/video.mp4")
 
-    def put_report(self, name: str, report: Report) -> None:
-        """Ends a run."""
-        self.objects.put(f"{name}/report.json", REPORT.dump_json(report))
+    def put_video(self, name: str, data: bytes, report: Report, before: str | None = "") -> Report | None:
+        """Ends a run that has a video, see `put_report`. None, too, where the video is not as `video_tag` said ``before`` any more; ""
+        is whatever is there."""
+        if not self.objects.replace(f"{name}/video.mp4", before, data):
+            return None
+        return self.put_report(name, report)
+
+    def put_report(self, name: str, report: Report) -> Report | None:
+        """Ends a run. The report that it has by now: the first one that was stored, whoever of its owners stored it. None where a
+        later run was accepted meanwhile."""
+        path, data = f"{name}/report.json", REPORT.dump_json(report)
+        while self.objects.create(path, data) is None:
+            found = self.objects.get(path)
+            if found is None:
+                continue
+            stored = _parse(REPORT, found.data)
+            if stored is not None and stored.run == report.run and not _other_video(stored, report):
+                return stored
+            if stored is not None and stored.run != report.run and not self._current(name, report.run):
+                return None
+            if self.objects.swap(path, found.tag, data) is not None:
+                break
+        return report
+
+    def _current(self, name: str, run: str) -> bool:
+        raw = self._get(f"{name}/request.json")
+        return raw is None or accepted_run(raw) == run
 
     def latents(self, take: str) -> tuple[Final, bytes] | None:
         """The take's final latents (safetensors) and their report; None when there are none or they are damaged."""
@@ -168,8 +199,13 @@ class Store:
         """As `put_snapshot` left it, good or torn: see `snapshot.unpack`."""
         return self._get(f"{take}/snapshot.safetensors")
 
-    def put_snapshot(self, take: str, data: bytes) -> None:
-        self.objects.put(f"{take}/snapshot.safetensors", data)
+    def snapshot_tag(self, take: str) -> str | None:
+        """For `put_snapshot`; None where there is none."""
+        return self.objects.tag(f"{take}/snapshot.safetensors")
+
+    def put_snapshot(self, take: str, data: bytes, before: str | None = "") -> bool:
+        """False where the snapshot is not as `snapshot_tag` said ``before`` any more; "" is whatever is there."""
+        return self.objects.replace(f"{take}/snapshot.safetensors", before, data)
 
     def drop_snapshot(self, take: str) -> None:
         self.objects.delete(f"{take}/snapshot.safetensors")
@@ -182,6 +218,12 @@ class Store:
         data = self.snapshot(request.take_name)
         header = None if data is None else snapshot.header(data)
         return Made() if header is None else Made(mark=header.index, run=header.run, meter=header.meter)
+
+    def take_of(self, name: str) -> str:
+        """The take of a video; "" where nothing is known of it."""
+        raw = self._get(f"{name}/request.json")
+        request = None if raw is None else _parse(REQUEST, raw)
+        return "" if request is None else request.take_name
 
     def unreported(self) -> Iterator[str]:
         """Names of all videos with a request and no report, one look at every video's list of files: for a start, not a
@@ -218,6 +260,11 @@ def _ended(name: str, run: str) -> str:
 
 def artefact_of(data: bytes) -> Artefact:
     return Artefact(size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _other_video(stored: Report, report: Report) -> bool:
+    """Both have a video, and not the same one: that of ``report`` is in its place."""
+    return None not in (stored.video, report.video) and stored.video != report.video
 
 
 def _parse(adapter: pydantic.TypeAdapter[Value], raw: bytes) -> Value | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from generator_service.claims import Claim, Claims, Held
 from generator_service.core import Meter, Request
 from generator_service.engine import Engine, unpack
 from generator_service.keeper import Drop, Keeper, Latents
-from generator_service.objects import LocalObjects
+from generator_service.objects import LocalObjects, StoreUnavailableError
 from generator_service.run import Run
 from generator_service.snapshot import Snapshot, header, pack
 from generator_service.store import Store
@@ -25,24 +26,34 @@ LATENTS = Latents(tensor=torch.ones(1, 2), run="r", meter=Meter(denoise_steps=4)
 
 
 class Door(LocalObjects):
-    """A folder whose writes wait while the door is shut, and fail while it is broken."""
+    """A folder whose writes wait while the door is shut (to others than the keeper, unless it is ``open_to_others``), fail while it is
+    ``broken`` and lose their answers while it ``loses`` them; ``unread``: nothing is told of what is there."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()
-        self.broken = self.panics = self.open_to_others = False
+        self.broken = self.panics = self.open_to_others = self.loses = self.unread = False
 
     def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
         self.entered.set()
-        if not self.open_to_others:
+        first = threading.current_thread().name == "keep"
+        if first or not self.open_to_others:
             self.open.wait(10)
         if self.panics:
             raise Panic
         if self.broken:
             raise OSError(28, "No space left on device")
-        return super()._write(path, data, mode, sync=sync)
+        tag = super()._write(path, data, mode, sync=sync)
+        if first and self.loses:
+            raise OSError(110, "Connection timed out")
+        return tag
+
+    def tag(self, path: str) -> str | None:
+        if self.unread:
+            raise StoreUnavailableError("Connection refused")
+        return super().tag(path)
 
 
 @pytest.fixture
@@ -86,6 +97,25 @@ def snapshots(engine: Engine, request: Request) -> list[Snapshot]:
         frozen = engine.freeze(state)
         made.append(Snapshot(take=request.take_name, execution="0" * 64, run="r", meter=Meter(), frozen=frozen))
     return made
+
+
+@dataclasses.dataclass
+class Takes:
+    """A request and snapshots after its first three steps."""
+
+    request: Request
+    snapshots: list[Snapshot]
+
+
+@pytest.fixture(scope="module")
+def three(engine: Engine) -> list[Snapshot]:
+    return []
+
+
+@pytest.fixture
+def takes(engine: Engine, tiny: Tiny, three: list[Snapshot]) -> Takes:
+    three.extend(snapshots(engine, tiny()) if not three else [])
+    return Takes(tiny(), three)
 
 
 def index(store: Store, request: Request) -> int | None:
@@ -218,21 +248,65 @@ def test_what_was_offered_under_a_lease_that_was_lost_is_not_written_under_the_n
     assert store.latents(take) is not None
 
 
-@pytest.mark.parametrize("ends", ["done", "cancelled", "goes on"])
-def test_a_snapshot_whose_writing_outlived_the_lease_is_left_behind_only_where_somebody_needs_it(
-    keeper: Keeper, heart: Heart, door: Door, engine: Engine, tiny: Tiny, ends: str
+LOST = {"nobody's": {"sure": False}, "another's": {"name": "me again"}}
+
+
+@pytest.mark.parametrize("lease", LOST)
+@pytest.mark.parametrize("answer", ["late", "lost"])
+@pytest.mark.parametrize(("ends", "left"), [("done", None), ("cancelled", None), ("goes on", 1), ("is further", 3)])
+def test_a_snapshot_whose_writing_outlives_the_lease_stays_only_where_somebody_needs_it(
+    keeper: Keeper, heart: Heart, door: Door, takes: Takes, lease: str, answer: str, ends: str, left: int | None
 ) -> None:
-    store, claims, request = Store(door), Claims(door), tiny()
+    store, claims, request = Store(door), Claims(door), takes.request
     claims.open(request.name, "me", "r")
+    store.accept(request, "r")
     door.entered.clear()
     door.open.clear()
-    keeper.offer(owned(request), snapshots(engine, request)[0])
+    keeper.offer(owned(request), takes.snapshots[0])
     assert door.entered.wait(5)
-    heart.sure, door.open_to_others = False, True
+    door.open_to_others, door.loses = True, answer == "lost"
+    vars(heart).update(LOST[lease])
     if ends == "done":
         store.put_latents(request.take_name, b"latents")
     elif ends == "cancelled":
         claims.end(request.name)
+    elif ends == "is further":
+        store.put_snapshot(request.take_name, pack(takes.snapshots[2]))
     door.open.set()
     assert keeper.settle(request.take_name, deadline(10))
-    assert index(store, request) == (1 if ends == "goes on" else None)
+    assert index(store, request) == left
+
+
+def test_a_look_at_what_was_left_is_tried_again_until_the_store_answers(
+    keeper: Keeper, heart: Heart, door: Door, takes: Takes
+) -> None:
+    store, request = Store(door), takes.request
+    door.entered.clear()
+    door.open.clear()
+    keeper.offer(owned(request), takes.snapshots[0])
+    assert door.entered.wait(5)
+    heart.sure, door.unread = False, True
+    door.open.set()
+    while not keeper.failing:
+        time.sleep(0.01)
+    door.unread = False
+    assert keeper.settle(request.take_name, deadline(10))
+    assert (index(store, request), keeper.counts.written, keeper.counts.failed) == (None, 1, 0)
+
+
+def test_a_snapshot_that_another_video_of_the_take_goes_on_from_outlives_the_first_ones_end(
+    keeper: Keeper, door: Door, tiny: Tiny, takes: Takes
+) -> None:
+    store, claims, plain, marked = Store(door), Claims(door), takes.request, tiny(watermark="Acme")
+    for request in (plain, marked):
+        claims.open(request.name, "me", "r")
+        store.accept(request, "r")
+    keeper.offer(owned(marked), takes.snapshots[1])
+    assert keeper.settle(plain.take_name, deadline(10))
+    keeper.offer(owned(plain), Drop())
+    assert keeper.settle(plain.take_name, deadline(10))
+    assert index(store, plain) == 2
+    claims.end(plain.name)
+    keeper.offer(owned(marked), Drop())
+    assert keeper.settle(plain.take_name, deadline(10))
+    assert index(store, plain) is None

@@ -73,6 +73,22 @@ def test_a_write_whose_answer_was_lost_meets_itself(objects: Objects) -> None:
     assert objects.swap("runs/1", tag, b"mine again") == second
 
 
+def test_what_is_replaced_is_still_what_was_seen(objects: Objects, tmp_path: Path) -> None:
+    nothing = objects.tag("takes/1")
+    assert nothing is None
+    assert objects.replace("takes/1", nothing, b"first")
+    seen = objects.tag("takes/1")
+    assert not objects.replace("takes/1", nothing, b"late")
+    assert objects.replace("takes/1", seen, b"second")
+    assert not objects.replace("takes/1", seen, b"late")
+    assert objects.replace("takes/1", "", b"whatever was there")
+    objects.delete("takes/1")
+    assert not objects.replace("takes/1", seen, b"late")
+    assert list(objects.paths("takes/")) == []
+    # Nor is anything staged left beside its place.
+    assert list((tmp_path / "store" / "takes").glob("*")) == []
+
+
 def test_of_many_that_swap_at_once_one_wins(objects: Objects) -> None:
     tag = objects.create("runs/1", b"0")
     assert tag is not None

@@ -13,7 +13,7 @@ import pytest
 from generator_service import wan
 from generator_service.claims import Claim, Claims
 from generator_service.core import Outcome, Progress, Report, Request, Reuse, Stage
-from generator_service.engine import Denoising, Engine
+from generator_service.engine import Decoding, Denoising, Engine, Pictures
 from generator_service.lease import Lease
 from generator_service.lifeline import LifeLine
 from generator_service.objects import LocalObjects, StoreUnavailableError
@@ -133,6 +133,46 @@ async def test_a_follower_here_of_a_run_there_sees_it_move_and_end(begin: Begin,
     assert await ended(watched) == await ended(run)
     assert second.active(request.name) is None
     assert (await second.submit(request))[0].report is not None
+
+
+class Stuck(Bucket):
+    """Once ``shut``, the owner's report hangs on its way and its lease cannot be renewed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.shut, self.reporting, self.on = False, threading.Event(), threading.Event()
+
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        if self.shut and path.startswith("generators/"):
+            raise OSError(113, "No route to host")
+        if self.shut and path.startswith("videos/") and path.endswith("/report.json"):
+            self.reporting.set()
+            self.on.wait(20)
+        return super()._write(path, data, mode, sync=sync)
+
+
+class Faulty(Engine):
+    def decode(self, state: Decoding) -> Pictures:
+        raise RuntimeError("a fault of this machine only")
+
+
+async def test_a_report_that_comes_after_another_has_ended_the_run_changes_nothing(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny, tmp_path: Path
+) -> None:
+    stuck, request = Stuck(tmp_path / "store"), tiny()
+    first = await begin(over=Store(stuck), with_engine=Faulty(engine.parts))
+    stuck.shut = True
+    run, _ = await first.submit(request)
+    assert await asyncio.to_thread(stuck.reporting.wait, 10)
+    second = await begin()
+    report = await ended(await appears(second, request.name))
+    assert (report.outcome, report.attempts) == (Outcome.DONE, 2)
+    stuck.shut = False
+    stuck.on.set()
+    told = await asyncio.wait_for(run.wait(), 10)
+    assert told in (None, report)
+    assert store.finished(request.name) == report
+    assert list(store.objects.paths("runs/")) == []
 
 
 class Late(Store):

@@ -452,15 +452,15 @@ class Panicking(Store):
 
     over = "video"
 
-    def put_video(self, name: str, data: bytes, report: Report) -> None:
+    def put_video(self, name: str, data: bytes, report: Report, before: str | None = "") -> Report | None:
         if self.over == "video":
             raise Panic
-        super().put_video(name, data, report)
+        return super().put_video(name, data, report, before)
 
-    def put_report(self, name: str, report: Report) -> None:
+    def put_report(self, name: str, report: Report) -> Report | None:
         if self.over == "report":
             raise Panic
-        super().put_report(name, report)
+        return super().put_report(name, report)
 
 
 async def test_a_panic_at_the_end_of_a_run_ends_that_run_and_nothing_else(

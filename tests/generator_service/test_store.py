@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,49 @@ def test_asking_again_opens_a_new_run(store: Store, tiny: Tiny) -> None:
     found = store.record(request.name)
     assert found is not None
     assert found.report is None
+
+
+def ending(outcome: Outcome, run: str) -> Report:
+    return Report(outcome=outcome, run=run)
+
+
+def test_the_first_report_of_a_run_stands(store: Store, tiny: Tiny) -> None:
+    name, late = tiny().name, ending(Outcome.FAILED, "r")
+    store.accept(tiny(), "r")
+    first = dataclasses.replace(done(VIDEO), run="r")
+    assert store.put_video(name, VIDEO, first, store.video_tag(name)) == first
+    assert store.put_report(name, late) == first
+    assert store.video(name) == (first, VIDEO)
+
+
+def test_a_report_that_comes_after_a_later_run_was_accepted_is_nothing(store: Store, tiny: Tiny) -> None:
+    """Whether it comes while that runs, which it must not seem to end, or later."""
+    name, late = tiny().name, ending(Outcome.FAILED, "r")
+    store.accept(tiny(), "r")
+    store.put_report(name, ending(Outcome.CANCELLED, "r"))
+    store.accept(tiny(), "s", last=store.report(name))
+    store.put_report(name, late)
+    record = store.record(name)
+    assert record is not None
+    assert (record.run, record.report) == ("s", None)
+    second = dataclasses.replace(done(VIDEO), run="s")
+    assert store.put_video(name, VIDEO, second) == second
+    assert store.put_report(name, late) is None
+    assert store.video(name) == (second, VIDEO)
+    ended = store.ended(name, "r")
+    assert ended is not None
+    assert ended.outcome is Outcome.CANCELLED
+
+
+def test_a_video_is_not_written_over_one_that_was_not_there_when_it_was_looked(store: Store, tiny: Tiny) -> None:
+    name, other = tiny().name, b"made elsewhere"
+    before = store.video_tag(name)
+    store.put_video(name, VIDEO, done(VIDEO))
+    assert store.put_video(name, other, done(other), before) is None
+    assert store.video(name) == (done(VIDEO), VIDEO)
+    # Who owns the run looks again.
+    assert store.put_video(name, other, done(other), store.video_tag(name)) == done(other)
+    assert store.video(name) == (done(other), other)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "report cut", "report gone"])
