@@ -13,6 +13,8 @@ import torch
 from diffusers import WanTransformer3DModel
 from torch._dynamo.utils import counters
 
+OPTIONS = {"max_autotune_gemm_backends": "ATEN"}
+
 
 class GraphsError(RuntimeError):
     """Compiling made more graphs than there should be."""
@@ -28,12 +30,17 @@ def fuse(expert: WanTransformer3DModel) -> int:
         attn.fuse_projections()
         for part in ("to_k", "to_v") if attn.is_cross_attention else ("to_q", "to_k", "to_v"):
             delattr(attn, part)
+        attn.requires_grad_(False)  # what was fused is new
     return len(layers)
 
 
 def compile_blocks(expert: WanTransformer3DModel) -> None:
-    """From the next pass on. A block that cannot be one graph raises then."""
-    expert.compile_repeated_blocks(fullgraph=True)
+    """From the next pass on. A block that cannot be one graph raises then.
+
+    Products in 8 bits are lowered to Triton templates that are tried one by one, a hundred for each shape, though nobody asked for
+    tuning: minutes at each start, and a choice by chance, which may change bits. The library's own kernel is as good.
+    """
+    expert.compile_repeated_blocks(fullgraph=True, options=OPTIONS)
 
 
 def graphs() -> int:

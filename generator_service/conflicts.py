@@ -20,6 +20,22 @@ def of(tier: Tier) -> Iterator[str]:
     yield from _parallel(tier)
 
 
+def with_experts(tier: Tier, count: int) -> Iterator[str]:
+    """The same of what is known only once the model's folder is read: how many experts there are."""
+    if count == 2:
+        if tier.lora and not tier.lora_2:
+            yield "lora without lora_2: a few-step LoRA goes into both experts, and this model has two"
+        return
+    if tier.lora_2:
+        yield "lora_2 is for the expert of low noise, and this model has one expert"
+    if tier.offload == "expert":
+        yield "offload expert takes turns between two experts, and this model has one"
+    if tier.boundary_ratio is not None:
+        yield "boundary_ratio divides the noise levels between two experts, and this model has one"
+    if tier.step_cache is not None and tier.step_cache.ratios_2:
+        yield "step_cache's ratios_2 are of the expert of low noise, and this model has one expert"
+
+
 def _shape(tier: Tier) -> Iterator[str]:
     if tier.width.default % tier.multiple or tier.height.default % tier.multiple:
         yield f"the default width and height must be multiples of {tier.multiple}"
@@ -48,6 +64,8 @@ def _kernels(tier: Tier) -> Iterator[str]:
         yield "compile makes a graph for one shape, and batch has passes of many"
     if tier.lora_2 and not tier.lora:
         yield "lora_2 without lora: a few-step LoRA goes into both experts"
+    if tier.lora_scale != 1 and not tier.lora:
+        yield "lora_scale without lora scales nothing"
 
 
 def _steps(tier: Tier) -> Iterator[str]:
@@ -56,6 +74,8 @@ def _steps(tier: Tier) -> Iterator[str]:
         yield "guidance_interval is two noise levels, 0 <= low < high <= 1"
     if tier.guidance == 1 and (tier.guidance_every > 1 or tier.guidance_interval != (0.0, 1.0)):
         yield "guidance is off: guidance_every and guidance_interval have nothing to thin out"
+    if tier.guidance == 1 and tier.guidance_2 != 1:
+        yield "guidance 1 switches guidance off for all noise levels: guidance_2 must be 1 too"
     if tier.batch:
         for name, on in (("step_cache", tier.step_cache is not None), ("guidance_every", tier.guidance_every > 1)):
             if on:
@@ -64,6 +84,13 @@ def _steps(tier: Tier) -> Iterator[str]:
         return
     if tier.guidance_every > 1 or tier.guidance_interval != (0.0, 1.0):
         yield "step_cache counts the passes of each text, and thinned out guidance leaves some out"
+    given = tier.step_cache.model_fields_set
+    for name in given & {"ratios", "ratios_2"} if tier.step_cache.kind != "mag" else ():
+        yield f"step_cache {tier.step_cache.kind} reads no {name}: they are mag's"
+    if "interval" in given and tier.step_cache.kind != "taylorseer":
+        yield f"step_cache {tier.step_cache.kind} has no interval: it is taylorseer's"
+    if "threshold" in given and tier.step_cache.kind == "taylorseer":
+        yield "step_cache taylorseer has no threshold: it goes by interval"
     if tier.step_cache.kind == "mag" and not tier.step_cache.ratios:
         yield "step_cache mag needs the ratios that `reelgate calibrate` measures on this model"
     elif tier.step_cache.kind == "mag":

@@ -46,15 +46,16 @@ class NotForThisModelError(ValueError):
 
 
 def resolve(place: str, beside: Path | None = None) -> Path:
-    """The file of ``owner/name:file`` (fetched when it is not there), or a local one, relative to ``beside``. Raises
-    ``FileNotFoundError``."""
+    """The file of ``owner/name:file`` or ``owner/name@revision:file`` (fetched when it is not there), or a local one, relative to
+    ``beside``. Raises ``FileNotFoundError``."""
     for base in (Path(), beside):
         if base is not None and (base / place).is_file():
             return base / place
-    owner, _, file = place.partition(":")
+    repository, _, file = place.partition(":")
+    owner, _, revision = repository.partition("@")
     if not file or owner.count("/") != 1 or owner.startswith("/"):
         raise FileNotFoundError(f"{place!r} is neither a file nor owner/name:file on the hub")
-    return Path(hf_hub_download(owner, file))
+    return Path(hf_hub_download(owner, file, revision=revision or None))
 
 
 def merge(expert: nn.Module, file: Path, scale: float = 1.0) -> int:

@@ -79,8 +79,24 @@ def to_int8(x: Tensor) -> tuple[Tensor, Tensor]:
     return (wide / scale).round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8), scale
 
 
+def fp8_on_cpu() -> bool:
+    """Whether torch has the product on a CPU: torch 2.11 knows only one scale for a whole matrix there."""
+    a, ones = torch.zeros(MULTIPLE, MULTIPLE).to(torch.float8_e4m3fn), torch.ones(MULTIPLE, 1)
+    try:
+        torch._scaled_mm(a, a.t(), scale_a=ones, scale_b=ones.t(), out_dtype=torch.float32)
+    except RuntimeError:
+        return False
+    return True
+
+
+# Asked once: a compiled graph cannot ask.
+FP8_ON_CPU = fp8_on_cpu()
+
+
 def fp8_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
     """``x`` (rows, inputs) by a weight of `to_fp8`. Row-wise scales give bf16 on CUDA, whatever ``x`` is."""
+    if not (x.is_cuda or FP8_ON_CPU):
+        return fp8_reference(x, weight, scale, bias)
     rounded, rows = to_fp8(x)
     wide = torch.bfloat16 if x.is_cuda else x.dtype
     narrow = None if bias is None else bias.to(wide)

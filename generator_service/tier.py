@@ -121,7 +121,7 @@ class Tier(pydantic.BaseModel):
     leaves UMT5 on the CPU; ``swap`` keeps it there and brings it to the device for each text that is new.
 
     ``lora`` and ``lora_2`` are merged into the experts of high and low noise with ``lora_scale``: a file, or
-    ``owner/name:file`` on the hub (`lora.py`).
+    ``owner/name:file`` on the hub, ``owner/name@revision:file`` to pin it (`lora.py`).
 
     Guidance is given only where the noise level is in ``guidance_interval``, and its direction is made anew every
     ``guidance_every`` steps (`guidance.py`). ``step_cache`` skips work of steps; a run of such a tier takes no

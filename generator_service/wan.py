@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3
 from huggingface_hub import snapshot_download
 from transformers import UMT5EncoderModel
 
-from generator_service import core, heap, lora, processor, swap, text, tuning
+from generator_service import conflicts, core, heap, lora, processor, swap, text, tuning
 from generator_service.tier import Tier
 from generator_service.tuning import Tuned
 
@@ -110,8 +110,12 @@ def load_experts(tier: Tier, device: torch.device) -> Experts:
     folder, dtype = resolve(tier.model, tier.revision), DTYPES[tier.dtype]
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     boundary = index.get("boundary_ratio") if tier.boundary_ratio is None else tier.boundary_ratio
+    two = boundary is not None and (folder / "transformer_2").is_dir()
+    if reasons := "; ".join(conflicts.with_experts(tier, 1 + two)):
+        raise ValueError(f"tier {tier.tier}: {reasons}")
     high, facts = _expert(tier, folder, "transformer", dtype, device)
-    low = None if boundary is None else _expert(tier, folder, "transformer_2", dtype, device)[0]
+    low, more = (None, {}) if boundary is None else _expert(tier, folder, "transformer_2", dtype, device)
+    facts |= {name: f"{facts.get(name, '-')} + {fact}" for name, fact in more.items() if name == "lora"}
     tuned = tuning.finish([high] if low is None else [high, low], tier, device, dtype)
     return Experts(
         tier=tier,

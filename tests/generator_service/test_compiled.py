@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 
@@ -29,10 +31,32 @@ def test_fused_projections_are_on_drop_their_parts_and_are_equal_within_rounding
             assert not hasattr(block.attn1, "to_q")
             assert not hasattr(block.attn2, "to_v")
             assert hasattr(block.attn2, "to_q")
+        assert not any(parameter.requires_grad for parameter in expert.parameters())
     plain = trained()
     sizes = [sum(p.numel() for p in each.experts[0].parameters()) for each in (engine, plain)]
     assert sizes[0] == sizes[1]
     assert relative(latents(engine, drawn().take), latents(plain, drawn().take)) < 1e-5
+
+
+def test_no_product_is_tuned_at_the_start(
+    trained: Callable[..., Engine], drawn: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches the compiler: without it, products in 8 bits are tried with every template there is."""
+    told: list[dict[str, object]] = []
+
+    def compile_fx(graph: torch.fx.GraphModule, *_: object, config_patches: dict[str, object], **__: object) -> object:
+        told.append(config_patches)
+        return graph.forward
+
+    monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", compile_fx)
+    torch._dynamo.reset()
+    expert = copy.deepcopy(trained().experts[0])  # the others go on as they are
+    compiled.compile_blocks(expert)
+    engine = Engine(dataclasses.replace(trained().parts, transformer=expert))
+    engine.step(engine.prepare(drawn().take))
+    torch._dynamo.reset()
+    assert told
+    assert all(each["max_autotune_gemm_backends"] == "ATEN" for each in told)
 
 
 def test_fused_and_rounded_projections_have_the_error_of_rounded_ones(

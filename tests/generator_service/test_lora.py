@@ -104,7 +104,7 @@ def test_both_experts_get_theirs_before_anything_is_rounded_and_the_file_is_in_t
     high, low = written(tmp_path / "high.safetensors", 1), written(tmp_path / "low.safetensors", 2)
     changes = {"lora": str(high), "lora_2": str(low), "guidance": 1.0, "guidance_2": 1.0}
     plain, with_lora = wan.load(tier, CPU), wan.load(tier.model_copy(update=changes), CPU)
-    assert with_lora.tuned.facts["lora"] == "4 layers"
+    assert with_lora.tuned.facts["lora"] == "4 layers + 4 layers"
     for seed, before, after in (
         (1, plain.transformer, with_lora.transformer),
         (2, plain.transformer_2, with_lora.transformer_2),
@@ -127,4 +127,18 @@ def test_both_experts_get_theirs_before_anything_is_rounded_and_the_file_is_in_t
 def test_a_lora_that_is_nowhere_is_refused_before_the_network_is_asked(tier: Tier) -> None:
     for place in ("nowhere.safetensors", "/nowhere/at/all:x", "a/b/c:x"):
         with pytest.raises(FileNotFoundError):
-            wan.load(tier.model_copy(update={"lora": place}), CPU)
+            wan.load(tier.model_copy(update={"lora": place, "lora_2": place}), CPU)
+
+
+def test_a_lora_on_the_hub_may_be_pinned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, str, str | None]] = []
+
+    def download(owner: str, file: str, revision: str | None) -> str:
+        asked.append((owner, file, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(lora, "hf_hub_download", download)
+    assert (
+        lora.resolve("owner/name:a/high.safetensors") == lora.resolve("owner/name@1a2b:a/high.safetensors") == tmp_path
+    )
+    assert asked == [("owner/name", "a/high.safetensors", None), ("owner/name", "a/high.safetensors", "1a2b")]

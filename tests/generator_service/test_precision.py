@@ -151,3 +151,17 @@ def test_kept_text_has_no_part_in_the_error(tier: Tier, tiny: Callable[..., Requ
     anew = Engine(dataclasses.replace(parts, tier=parts.tier.model_copy(update={"text_kv": False})))
     assert torch.equal(latents(anew, tiny().take), kept)
     assert EMBEDDED.is_dir()
+
+
+def test_where_a_cpu_has_no_product_of_rows_the_reference_stands_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under torch 2.11, which raises there."""
+    layer, x = precision.linear8(nn.Linear(64, 32), "fp8"), torch.randn(5, 64)
+    found = layer(x)
+
+    def refuses(*_: object, **__: object) -> Tensor:
+        raise RuntimeError("INTERNAL ASSERT FAILED")
+
+    monkeypatch.setattr(torch, "_scaled_mm", refuses)
+    assert not precision.fp8_on_cpu()
+    monkeypatch.setattr(precision, "FP8_ON_CPU", precision.fp8_on_cpu())
+    torch.testing.assert_close(layer(x), found, rtol=1e-5, atol=1e-5)

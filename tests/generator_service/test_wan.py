@@ -105,3 +105,15 @@ def test_the_tiers_shift_stands_instead_of_the_models(tier: Tier) -> None:
 def test_a_model_that_is_nowhere_is_refused_before_the_network_is_asked(model: str) -> None:
     with pytest.raises(FileNotFoundError):
         wan.resolve(model)
+
+
+def test_a_revision_pins_what_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def download(model: str, revision: str | None) -> str:
+        asked.append((model, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(wan, "snapshot_download", download)
+    assert wan.resolve("owner/name", "1a2b") == wan.resolve("owner/name") == tmp_path
+    assert asked == [("owner/name", "1a2b"), ("owner/name", None)]
