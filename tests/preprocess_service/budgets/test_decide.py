@@ -18,6 +18,7 @@ from preprocess_service.budgets.core import (
     Totals,
     Window,
 )
+from preprocess_service.budgets.windows import EMPTY, ByWindow, Windows
 
 NOW = 1_764_043_000_000
 SMALL = st.integers(min_value=0, max_value=50)
@@ -43,11 +44,15 @@ def allowance(*limits: Limit, raises: tuple[Raise, ...] = (), **fields: object) 
     return Allowance(budget=Budget(limits=limits, **fields), raises=raises)  # type: ignore[arg-type]
 
 
+def around(now: ByWindow, before: ByWindow = EMPTY.now) -> Windows:
+    return Windows(now=now, before=before, after={})
+
+
 def asked(given: Allowance, tokens: int = 0, device_ms: int = 0, **totals: Totals) -> list[str]:
     """Subjects of the refusals."""
     by_window = {Window(name): value for name, value in totals.items()}
     amount = Amount(tokens=tokens, device_ms=device_ms)
-    hard, _ = decide.refusals(amount, given, by_window, {}, {}, open_holds=0, at_ms=NOW)
+    hard, _ = decide.refusals(amount, given, around(by_window), open_holds=0, at_ms=NOW)
     return [refusal.subject for refusal in hard]
 
 
@@ -70,9 +75,7 @@ def test_what_can_never_fit_says_so_and_comes_first() -> None:
     hard, _ = decide.refusals(
         Amount(tokens=6),
         both,
-        {Window.MINUTE: Totals(held=Amount(tokens=100))},
-        {},
-        {},
+        around({Window.MINUTE: Totals(held=Amount(tokens=100))}),
         open_holds=0,
         at_ms=NOW,
     )
@@ -85,7 +88,7 @@ def test_what_can_never_fit_says_so_and_comes_first() -> None:
 def test_a_lowered_limit_makes_free_negative_and_admits_nothing() -> None:
     day = allowance(Limit(window=Window.DAY, tokens=5))
     hard, _ = decide.refusals(
-        Amount(tokens=1), day, {Window.DAY: Totals(charged=Amount(tokens=9))}, {}, {}, open_holds=0, at_ms=NOW
+        Amount(tokens=1), day, around({Window.DAY: Totals(charged=Amount(tokens=9))}), open_holds=0, at_ms=NOW
     )
     assert [(r.free, r.never) for r in hard] == [(-4, False)]
 
@@ -113,13 +116,13 @@ def test_what_is_left_is_carried_over_once_and_only_where_it_is_asked_for() -> N
 
 def test_soft_limits_warn_and_do_not_refuse() -> None:
     soft = allowance(Limit(window=Window.DAY, tokens=1, soft=True))
-    assert decide.refusals(Amount(tokens=2), soft, {}, {}, {}, open_holds=0, at_ms=NOW) == ((), ("soft:day.tokens",))
+    assert decide.refusals(Amount(tokens=2), soft, EMPTY, open_holds=0, at_ms=NOW) == ((), ("soft:day.tokens",))
 
 
 def test_open_runs_are_limited() -> None:
     two = allowance(concurrent=2)
     for open_holds, refused in ((1, False), (2, True)):
-        hard, _ = decide.refusals(Amount(), two, {}, {}, {}, open_holds=open_holds, at_ms=NOW)
+        hard, _ = decide.refusals(Amount(), two, EMPTY, open_holds=open_holds, at_ms=NOW)
         assert bool(hard) is refused
 
 
@@ -142,7 +145,7 @@ def test_what_is_granted_fits_every_hard_limit_and_what_is_refused_passes_one(
     amount: Amount, budget: Budget, totals: dict[Window, Totals], befores: dict[Window, Totals], open_holds: int
 ) -> None:
     given_ = Allowance(budget=budget)
-    hard, _ = decide.refusals(amount, given_, totals, befores, {}, open_holds=open_holds, at_ms=NOW)
+    hard, _ = decide.refusals(amount, given_, around(totals, befores), open_holds=open_holds, at_ms=NOW)
     fits = budget.concurrent is None or open_holds < budget.concurrent
     for limit in budget.limits:
         most = decide.effective(given_, limit.window, NOW, befores.get(limit.window, Totals()))
@@ -162,7 +165,7 @@ def test_a_hold_never_grows_past_what_is_free_nor_past_what_is_wanted(
     held: Amount, to: Amount, budget: Budget, totals: dict[Window, Totals], befores: dict[Window, Totals]
 ) -> None:
     given_ = Allowance(budget=budget)
-    more = decide.growth(held, to, given_, totals, befores, {}, at_ms=NOW, held_ms=NOW)
+    more = decide.growth(held, to, given_, around(totals, befores), at_ms=NOW, held_ms=NOW)
     assert min(more.tokens, more.device_ms) >= 0
     for currency in decide.CURRENCIES:
         assert getattr(more, currency) <= max(0, getattr(to, currency) - getattr(held, currency))
