@@ -74,7 +74,7 @@ def refusals(
         if limit is None:
             continue
         given_on = _given_on(given.budget.of(window), windows.after)
-        over = list(_over(asked, limit, windows.now.get(window, ZERO), at_ms, given_on))
+        over = list(_over(asked, given, limit, windows.now.get(window, ZERO), at_ms, given_on))
         if limit.soft:
             soft += [f"soft:{refusal.subject}" for refusal in over]
         else:
@@ -173,7 +173,9 @@ def _given_on(own: Limit | None, afters: ByWindow) -> Amount:
     return Amount(**found)
 
 
-def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amount) -> Iterator[Refusal]:
+def _over(
+    asked: Amount, given: Allowance, limit: Limit, used: Totals, at_ms: int, given_on: Amount
+) -> Iterator[Refusal]:
     counted = limit.window in COUNTED
     for currency in CURRENCIES:
         most: int | None = getattr(limit, currency)
@@ -184,7 +186,9 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amoun
         room = min(most, getattr(given_on, currency))
         free = room - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
         if wanted > free:
-            never = wanted > most
+            fits_ms = _fits(wanted, currency, given, limit.window, used, at_ms) if counted else None
+            # What is held may be given back, what is charged may not.
+            never = fits_ms is None and wanted > most - (getattr(used.charged, currency) if counted else 0)
             yield Refusal(
                 window=limit.window,
                 subject=f"{limit.window}.{currency}",
@@ -192,5 +196,16 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amoun
                 limit=most,
                 free=free,
                 never=never,
-                reset_ms=calendar.end(limit.window, at_ms) if counted and not never else None,
+                reset_ms=(fits_ms or calendar.end(limit.window, at_ms)) if counted and not never else None,
             )
+
+
+def _fits(wanted: int, currency: str, given: Allowance, window: Window, used: Totals, at_ms: int) -> int | None:
+    """When the first window begins that ``wanted`` fits if all goes well: raises expire, and what is carried over goes no further than the
+    next window, so after two of them nothing changes for the better."""
+    following = calendar.end(window, at_ms)
+    for start_ms, before in ((following, Totals(charged=used.charged)), (calendar.end(window, following), ZERO)):
+        most = getattr(effective(given, window, start_ms, before), currency)
+        if most is None or wanted <= most:
+            return start_ms
+    return None

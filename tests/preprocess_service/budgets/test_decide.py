@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,3 +178,49 @@ def test_a_hold_never_grows_past_what_is_free_nor_past_what_is_wanted(
             top = getattr(most, currency)
             taken = getattr(totals[window].held, currency) + getattr(totals[window].charged, currency)
             assert top is None or not getattr(more, currency) or taken + getattr(more, currency) <= top
+
+
+CARRIED = allowance(Limit(window=Window.DAY, tokens=10, carry_over=True))
+TOMORROW = calendar.end(Window.DAY, NOW)
+THE_DAY_AFTER = calendar.end(Window.DAY, TOMORROW)
+
+
+def spent(tokens: int) -> ByWindow:
+    return {Window.DAY: Totals(charged=Amount(tokens=tokens))}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "today", "yesterday", "fits"),
+    [
+        (11, 0, 10, TOMORROW),  # nothing is carried over today, and all of today is tomorrow
+        (15, 5, 10, TOMORROW),
+        (15, 6, 10, THE_DAY_AFTER),
+        (15, 20, 0, THE_DAY_AFTER),
+        (20, 1, 10, THE_DAY_AFTER),
+        (21, 0, 10, None),
+        (21, 0, 0, None),
+    ],
+)
+def test_what_fits_with_what_a_day_leaves_over_may_come_that_day(
+    tokens: int, today: int, yesterday: int, fits: int | None
+) -> None:
+    windows = around(spent(today), spent(yesterday))
+    hard, _ = decide.refusals(Amount(tokens=tokens), CARRIED, windows, open_holds=0, at_ms=NOW)
+    assert [(each.never, each.reset_ms) for each in hard] == [(fits is None, fits)]
+
+
+@pytest.mark.parametrize(
+    ("used", "expires_ms", "fits"),
+    [
+        (Totals(charged=Amount(tokens=8)), TOMORROW, (True, None)),
+        (Totals(charged=Amount(tokens=8)), TOMORROW + 1, (False, TOMORROW)),
+        (Totals(held=Amount(tokens=8)), TOMORROW, (False, TOMORROW)),  # what is held may be given back
+    ],
+)
+def test_what_fits_only_with_a_raise_never_does_once_that_is_over(
+    used: Totals, expires_ms: int, fits: tuple[bool, int | None]
+) -> None:
+    more = Raise(window=Window.DAY, amount=Amount(tokens=5), expires_ms=expires_ms)
+    day = allowance(Limit(window=Window.DAY, tokens=10), raises=(more,))
+    hard, _ = decide.refusals(Amount(tokens=12), day, around({Window.DAY: used}), open_holds=0, at_ms=NOW)
+    assert [(each.never, each.reset_ms) for each in hard] == [fits]
