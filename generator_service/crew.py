@@ -34,13 +34,23 @@ Lost = Callable[[], None]
 
 class Crew:
     """``store`` is the one that all can reach. ``lost`` is called, once and in a thread of its own, when a follower ends that was not
-    told to."""
+    told to; ``leave`` ends this process where that did not within ``hang_s``. A follower has ``end_s`` to end by itself."""
 
     def __init__(
-        self, store: Store, processes: int, children: Sequence[subprocess.Popen[bytes]], lost: Lost, bell: Store | None
+        self,
+        store: Store,
+        processes: int,
+        children: Sequence[subprocess.Popen[bytes]],
+        lost: Lost,
+        bell: Store | None,
+        *,
+        end_s: float = END_S,
+        hang_s: float = HANG_S,
+        leave: Callable[[int], None] = os._exit,
     ) -> None:
         self.store, self.processes, self._bell = store, processes, bell
         self._children, self._lost = list(children), lost
+        self._end_s, self._hang_s, self._leave = end_s, hang_s, leave
         self._ending = threading.Event()
         self._gone = threading.Event()
         for rank, child in enumerate(children, 1):
@@ -99,7 +109,7 @@ class Crew:
                 child.stdin.close()
         for child in self._children:
             try:
-                child.wait(END_S)
+                child.wait(self._end_s)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -117,9 +127,9 @@ class Crew:
                     say(self._bell, what, each)
         log.critical("process %d of the group ended with code %d: the group cannot go on", rank, code)
         self._lost()
-        if not self._ending.wait(HANG_S):
+        if not self._ending.wait(self._hang_s):
             log.critical("the device still waits for that process: this one ends at once")
-            os._exit(LOST_CODE)
+            self._leave(LOST_CODE)
 
 
 def check(tiers: Sequence[Tier], environment: Mapping[str, str] = os.environ) -> int:

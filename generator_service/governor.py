@@ -27,7 +27,6 @@ from generator_service.watchdog import Watchdog
 if TYPE_CHECKING:
     from generator_service.engine import Engine
 
-FRESH_S = 1.0  # for so long a step may take what was predicted for the longest one of its shape
 Guard = Callable[[Run], AbstractContextManager[object]]
 
 
@@ -62,7 +61,6 @@ class Governor:
         self._admitting, self._climbing, self._clock = admitting, climbing, clock
         self._dead, self._peak, self._most = False, peak, 0
         self._made_before, self._graphs = 0, Graphs()
-        self._longest_of: tuple[object, float | None, float] = (None, None, 0.0)
         self._engines: Mapping[str, Engine] = {}
         self._geometries: Mapping[str, Geometry] = {}
         self._high = functools.cache(self._count_high)
@@ -269,19 +267,12 @@ class Governor:
         """Seconds of the longest step that ``request`` has."""
         take = request.take
         geometry = self._geometries[take.tier]
-        shape, now = geometry.shape(take), self._clock()
-        key, known, until = self._longest_of
-        if key == (take.tier, shape) and now < until:
-            return known
-        stages = flops.stages(geometry, shape)
+        stages = flops.stages(geometry, geometry.shape(take))
         found = [
             self.estimator.of_step(take.tier, stage, max(stages[stage]))
             for stage in (Stage.TEXT, Stage.DENOISE, Stage.DECODE)
         ]
-        longest = None if None in found else max(each for each in found if each is not None)
-        # What was learnt since changes it by little; what was not known at all is asked for again.
-        self._longest_of = (take.tier, shape), longest, now + (FRESH_S if longest is not None else 0.0)
-        return longest
+        return None if None in found else max(each for each in found if each is not None)
 
     def _texts_made(self, take: Take) -> int:
         """So far, by this tier: encoded, and projected for an expert. A step does one or the other."""

@@ -206,7 +206,7 @@ class Hold:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
     """Why there is no room: ``subject`` is "<window>.tokens", "<window>.device_ms" or "concurrent". ``never``: not in any window,
-    since the limit itself is smaller than what is asked. ``free`` may be negative; ``reset_ms`` is None where waiting does not help.
+    also with all that may be carried over. ``free`` may be negative; ``reset_ms``: when it may fit; None where waiting does not help.
     """
 
     window: Window

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from . import calendar
@@ -21,6 +21,7 @@ from .core import (
     Totals,
     Window,
 )
+from .windows import ByWindow, Windows
 
 CURRENCIES = ("tokens", "device_ms")
 ZERO = Totals()
@@ -59,9 +60,7 @@ def effective(given: Allowance, window: Window, at_ms: int, before: Totals = ZER
 def refusals(
     asked: Amount,
     given: Allowance,
-    totals: Mapping[Window, Totals],
-    befores: Mapping[Window, Totals],
-    afters: Mapping[Window, Totals],
+    windows: Windows,
     *,
     open_holds: int,
     at_ms: int,
@@ -71,11 +70,11 @@ def refusals(
     hard: list[Refusal] = []
     soft: list[str] = []
     for window in Window:
-        limit = effective(given, window, at_ms, befores.get(window, ZERO))
+        limit = effective(given, window, at_ms, windows.before.get(window, ZERO))
         if limit is None:
             continue
-        given_on = _given_on(given.budget.of(window), afters)
-        over = list(_over(asked, limit, totals.get(window, ZERO), at_ms, given_on))
+        given_on = _given_on(given.budget.of(window), windows.after)
+        over = list(_over(asked, given, limit, windows.now.get(window, ZERO), at_ms, given_on))
         if limit.soft:
             soft += [f"soft:{refusal.subject}" for refusal in over]
         else:
@@ -89,26 +88,24 @@ def growth(
     held: Amount,
     to: Amount,
     given: Allowance,
-    totals: Mapping[Window, Totals],
-    befores: Mapping[Window, Totals],
-    afters: Mapping[Window, Totals],
+    windows: Windows,
     *,
     at_ms: int,
     held_ms: int,
 ) -> Amount:
-    """By how much an open hold of ``held_ms`` may grow towards ``to``: what is free in the windows of its reservation (``totals`` are
-    theirs), and what one request may have. Never negative. Shadow mode and soft limits bind nothing.
+    """By how much an open hold of ``held_ms`` may grow towards ``to``: what is free in the windows of its reservation (which ``windows``
+    are around), and what one request may have. Never negative. Shadow mode and soft limits bind nothing.
 
     A window that has ended and is carried over has nothing left: what was free in it is the next one's by now.
     """
     more = {currency: max(0, getattr(to, currency) - getattr(held, currency)) for currency in CURRENCIES}
     for window in Window:
-        limit = effective(given, window, at_ms, befores.get(window, ZERO))
+        limit = effective(given, window, at_ms, windows.before.get(window, ZERO))
         if limit is None or limit.soft or given.budget.shadow:
             continue
-        used = totals.get(window, ZERO)
+        used = windows.now.get(window, ZERO)
         ended = limit.carry_over and window in COUNTED and calendar.end(window, held_ms) <= at_ms
-        given_on = _given_on(given.budget.of(window), afters)
+        given_on = _given_on(given.budget.of(window), windows.after)
         for currency in CURRENCIES:
             most: int | None = getattr(limit, currency)
             if most is None:
@@ -129,16 +126,14 @@ def growth(
 def slice_of(
     wanted: Amount,
     given: Allowance,
-    totals: Mapping[Window, Totals],
-    befores: Mapping[Window, Totals],
-    afters: Mapping[Window, Totals],
+    windows: Windows,
     *,
     at_ms: int,
 ) -> Amount:
     """What is free of ``wanted`` for a slice; nothing where one of the two is spent. What one request may have does not bind it."""
     limits = tuple(limit for limit in given.budget.limits if limit.window in COUNTED)
     counted = replace(given, budget=replace(given.budget, limits=limits))
-    free = growth(NOTHING, wanted, counted, totals, befores, afters, at_ms=at_ms, held_ms=at_ms)
+    free = growth(NOTHING, wanted, counted, windows, at_ms=at_ms, held_ms=at_ms)
     spent = any(getattr(wanted, currency) and not getattr(free, currency) for currency in CURRENCIES)
     return NOTHING if spent else free
 
@@ -163,7 +158,7 @@ def _left(limit: Limit, before: Totals) -> Amount:
     )
 
 
-def _given_on(own: Limit | None, afters: Mapping[Window, Totals]) -> Amount:
+def _given_on(own: Limit | None, afters: ByWindow) -> Amount:
     """The most that may be used of a window with the limit ``own``, nothing carried over counted, once the next one was decided by what
     this one had left: clocks of replicas differ, and whoever waited for the books brings the time of before. No bound where the next one
     took nothing over."""
@@ -178,7 +173,9 @@ def _given_on(own: Limit | None, afters: Mapping[Window, Totals]) -> Amount:
     return Amount(**found)
 
 
-def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amount) -> Iterator[Refusal]:
+def _over(
+    asked: Amount, given: Allowance, limit: Limit, used: Totals, at_ms: int, given_on: Amount
+) -> Iterator[Refusal]:
     counted = limit.window in COUNTED
     for currency in CURRENCIES:
         most: int | None = getattr(limit, currency)
@@ -189,7 +186,9 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amoun
         room = min(most, getattr(given_on, currency))
         free = room - (getattr(used.held, currency) + getattr(used.charged, currency) if counted else 0)
         if wanted > free:
-            never = wanted > most
+            fits_ms = _fits(wanted, currency, given, limit.window, used, at_ms) if counted else None
+            # What is held may be given back, what is charged may not.
+            never = fits_ms is None and wanted > most - (getattr(used.charged, currency) if counted else 0)
             yield Refusal(
                 window=limit.window,
                 subject=f"{limit.window}.{currency}",
@@ -197,5 +196,16 @@ def _over(asked: Amount, limit: Limit, used: Totals, at_ms: int, given_on: Amoun
                 limit=most,
                 free=free,
                 never=never,
-                reset_ms=calendar.end(limit.window, at_ms) if counted and not never else None,
+                reset_ms=(fits_ms or calendar.end(limit.window, at_ms)) if counted and not never else None,
             )
+
+
+def _fits(wanted: int, currency: str, given: Allowance, window: Window, used: Totals, at_ms: int) -> int | None:
+    """When the first window begins that ``wanted`` fits if all goes well: raises expire, and what is carried over goes no further than the
+    next window, so after two of them nothing changes for the better."""
+    following = calendar.end(window, at_ms)
+    for start_ms, before in ((following, Totals(charged=used.charged)), (calendar.end(window, following), ZERO)):
+        most = getattr(effective(given, window, start_ms, before), currency)
+        if most is None or wanted <= most:
+            return start_ms
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,9 @@ from reelgate.rpc.errors import InvalidFieldError
 
 from . import calendar, decide
 from . import statements as sql
-from .core import COUNTED, Amount, Ask, Cause, Hold, State, Totals, Window
+from .core import COUNTED, Amount, Ask, Cause, Hold, State, Totals
 from .rows import Params, hold_of, totals_of
-
-Windows = tuple[Mapping[Window, Totals], Mapping[Window, Totals], Mapping[Window, Totals]]
-"""The totals of the windows in which a moment lies, of those before and of those after them; all are there, empty ones too."""
+from .windows import EMPTY, Windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +35,7 @@ def look(conn: Connection, ask: Ask, *, windows: bool) -> Seen:
     same = next((hold_of(row) for row in rows if row.what == sql.SAME), None)
     led = next((hold_of(row) for row in rows if row.what == sql.LED), None)
     full = ((row.name, row.at_ms, _totals(row)) for row in rows if row.what == sql.WINDOW)
-    return Seen(found=_stands(ask, same, led), led=led, windows=_sorted(full, ask.at_ms) if windows else ({}, {}, {}))
+    return Seen(found=_stands(ask, same, led), led=led, windows=_sorted(full, ask.at_ms) if windows else EMPTY)
 
 
 def read_windows(conn: Connection, tenant: str, at_ms: int) -> Windows:
@@ -89,8 +87,4 @@ def _totals(row: Row[Any]) -> Totals:
 
 def _sorted(found: Iterable[tuple[str, int, Totals]], at_ms: int) -> Windows:
     totals = {(window, start): each for window, start, each in found}
-
-    def those(moment: Callable[[Window, int], int]) -> dict[Window, Totals]:
-        return {w: totals.get((w.value, moment(w, at_ms)), decide.ZERO) for w in COUNTED}
-
-    return those(calendar.start), those(calendar.before), those(calendar.end)
+    return Windows.around(at_ms, lambda window, start_ms: totals.get((window.value, start_ms), decide.ZERO))

@@ -33,6 +33,7 @@ from .core import (
     Window,
 )
 from .ledger import Drift
+from .windows import Windows
 
 Key = tuple[str, str]
 Slot = tuple[str, Window, int]
@@ -115,7 +116,7 @@ class MemoryLedger:
         if key in self.holds:
             return self.holds[key]
         allowance = self._allowance(ask.tenant, filed)
-        amount = decide.slice_of(ask.amount, allowance, *self._windows(ask.tenant, at), at_ms=at)
+        amount = decide.slice_of(ask.amount, allowance, self._windows(ask.tenant, at), at_ms=at)
         if amount == NOTHING:
             return None
         made = self.holds[key] = replace(hold_of(ask), amount=amount, state=State.SLICE)
@@ -157,11 +158,12 @@ class MemoryLedger:
         return tuple(sorted(alone, key=lambda h: (h.at_ms, h.name, h.run))[:most])
 
     async def standing(self, tenant: str, filed: Filed, at_ms: int) -> Standing:
+        windows = self._windows(tenant, at_ms)
         return Standing(
             tenant=tenant,
             allowance=self._allowance(tenant, filed),
-            totals=self._windows(tenant, at_ms)[0],
-            befores=self._windows(tenant, at_ms)[1],
+            totals=dict(windows.now),
+            befores=dict(windows.before),
             open_holds=sum(h.tenant == tenant for h in self._open()),
             at_ms=at_ms,
         )
@@ -229,7 +231,7 @@ class MemoryLedger:
         no, soft = decide.refusals(
             ask.amount,
             allowance,
-            *self._windows(ask.tenant, at),
+            self._windows(ask.tenant, at),
             open_holds=sum(h.tenant == ask.tenant for h in self._open()),
             at_ms=at,
         )
@@ -240,7 +242,7 @@ class MemoryLedger:
     def _grow(self, hold: Hold, to: Amount, filed: Filed, at_ms: int) -> Hold:
         allowance = self._allowance(hold.tenant, filed)
         windows = self._windows(hold.tenant, hold.at_ms)
-        more = decide.growth(hold.amount, to, allowance, *windows, at_ms=at_ms, held_ms=hold.at_ms)
+        more = decide.growth(hold.amount, to, allowance, windows, at_ms=at_ms, held_ms=hold.at_ms)
         if more == NOTHING:
             return hold
         self._book(hold, held=more)
@@ -256,13 +258,8 @@ class MemoryLedger:
                 held=was.held + held, charged=was.charged + charged, overrun=was.overrun + overrun
             )
 
-    def _windows(self, tenant: str, at_ms: int) -> list[dict[Window, Totals]]:
-        """The windows in which ``at_ms`` lies, those before and those after them."""
-        moments = (calendar.start, calendar.before, calendar.end)
-        return [{w: self._in(tenant, w, moment(w, at_ms)) for w in COUNTED} for moment in moments]
-
-    def _in(self, tenant: str, window: Window, start_ms: int) -> Totals:
-        return self.totals.get((tenant, window, start_ms), Totals())
+    def _windows(self, tenant: str, at_ms: int) -> Windows:
+        return Windows.around(at_ms, lambda window, start_ms: self.totals.get((tenant, window, start_ms), Totals()))
 
     def _open(self) -> list[Hold]:
         return [hold for hold in self.holds.values() if hold.state is State.OPEN]

@@ -100,7 +100,7 @@ class Books:
         if to.tokens <= hold.amount.tokens and to.device_ms <= hold.amount.device_ms:
             return NOTHING
         windows = read_windows(conn, hold.tenant, hold.at_ms)
-        return decide.growth(hold.amount, to, allowance, *windows, at_ms=at_ms, held_ms=hold.at_ms)
+        return decide.growth(hold.amount, to, allowance, windows, at_ms=at_ms, held_ms=hold.at_ms)
 
     def extend(self, conn: Connection, hold: Hold, more: Amount, *, seq: int, at_ms: int) -> None:
         entry = entry_of(Kind.EXTEND, hold, seq=seq, at_ms=at_ms, **totals_row(held=more))
@@ -112,7 +112,7 @@ class Books:
     ) -> Hold | None:
         """A slice of what is free of ``hold``, a wish; None, and nothing is written, where nothing is."""
         windows = read_windows(conn, hold.tenant, hold.at_ms)
-        amount = decide.slice_of(hold.amount, allowance, *windows, at_ms=hold.at_ms)
+        amount = decide.slice_of(hold.amount, allowance, windows, at_ms=hold.at_ms)
         if amount == NOTHING:
             return None
         made = replace(hold, amount=amount, state=State.SLICE)

@@ -27,6 +27,7 @@ from .core import (
     Window,
 )
 from .decide import CURRENCIES
+from .windows import Windows
 
 KINDS: Final = (Kind.RESERVE, Kind.EXTEND, Kind.SETTLE, Kind.RELEASE)
 Slot = tuple[Window, int]
@@ -128,7 +129,7 @@ class Replay:
         self._number += 1
         hold = _hold(self._number, asked, at_ms)
         windows = self._windows(hold)
-        hard, soft = decide.refusals(asked, self._given, *windows, open_holds=len(self._holds), at_ms=at_ms)
+        hard, soft = decide.refusals(asked, self._given, windows, open_holds=len(self._holds), at_ms=at_ms)
         if reported:
             self.report.reserved += 1
             self.report.asked += asked
@@ -144,7 +145,7 @@ class Replay:
 
     def _grow(self, hold: _Hold, to: Amount, at_ms: int) -> None:
         windows = self._windows(hold)
-        more = decide.growth(hold.amount, to, self._given, *windows, at_ms=at_ms, held_ms=hold.at_ms)
+        more = decide.growth(hold.amount, to, self._given, windows, at_ms=at_ms, held_ms=hold.at_ms)
         hold.amount += more
         self._book(hold, held=more, at_ms=at_ms)
 
@@ -180,9 +181,10 @@ class Replay:
             if limit is not None and (most := _most(limit, currency)) is not None:
                 use.rooms[start_ms] = min(use.rooms.get(start_ms, most - taken), most - taken)
 
-    def _windows(self, hold: _Hold) -> tuple[dict[Window, Totals], dict[Window, Totals], dict[Window, Totals]]:
-        """As they are decided by."""
-        return self._totals_of(hold.begins), self._totals_of(hold.before), self._totals_of(hold.after)
+    def _windows(self, hold: _Hold) -> Windows:
+        return Windows(
+            now=self._totals_of(hold.begins), before=self._totals_of(hold.before), after=self._totals_of(hold.after)
+        )
 
     def _totals_of(self, begins: Mapping[Window, int]) -> dict[Window, Totals]:
         return {slot[0]: self._totals.get(slot, Totals()) for slot in begins.items()}

@@ -32,6 +32,7 @@ from .core import (
 from .figures import BudgetFigures
 from .journal import Journal, Line
 from .memory import hold_of
+from .windows import EMPTY
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
@@ -218,4 +219,4 @@ class Slices:
         limit = given.budget.of(Window.REQUEST)
         budget = replace(given.budget, limits=() if limit is None else (limit,))
         mine = sum(grant.ask.tenant == ask.tenant and grant.bill is None for grant in self.grants.values())
-        return decide.refusals(ask.amount, replace(given, budget=budget), {}, {}, {}, open_holds=mine, at_ms=ask.at_ms)
+        return decide.refusals(ask.amount, replace(given, budget=budget), EMPTY, open_holds=mine, at_ms=ask.at_ms)

@@ -265,12 +265,12 @@ class SqlLedger:
     def _standing(self, conn: Connection, tenant: str, filed: Filed, at_ms: int) -> Standing:
         account = account_of(conn, tenant)
         version = getattr(account, "budget_version", 0)
-        totals, befores, _ = read_windows(conn, tenant, at_ms)
+        windows = read_windows(conn, tenant, at_ms)
         return Standing(
             tenant=tenant,
             allowance=self._books.allowance(conn, tenant, filed, version, account.default_version),
-            totals=dict(totals),
-            befores=dict(befores),
+            totals=dict(windows.now),
+            befores=dict(windows.before),
             open_holds=getattr(account, "open_holds", 0),
             at_ms=at_ms,
         )
@@ -278,7 +278,7 @@ class SqlLedger:
 
 def _decided(ask: Ask, given: Allowance, seen: Seen, *, open_holds: int) -> Decision:
     """What becomes of ``ask``, for which nothing stands yet."""
-    no, soft = decide.refusals(ask.amount, given, *seen.windows, open_holds=open_holds, at_ms=ask.at_ms)
+    no, soft = decide.refusals(ask.amount, given, seen.windows, open_holds=open_holds, at_ms=ask.at_ms)
     if no and not given.budget.shadow:
         return Decision(hold=None, refusals=no, warnings=soft)
     return Decision(hold=granted(ask), fresh=True, refusals=no, warnings=soft)

@@ -1,4 +1,4 @@
-"""Errors to and from the wire: google.rpc.Status in the trailing metadata, by the table in errors.py."""
+"""Errors to and from the wire: google.rpc.Status in the trailing metadata, by the table in table.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from reelgate.rpc import errors
-from reelgate.rpc.errors import DOMAIN, TABLE, ReelgateError, Resource, Violation
+from reelgate.rpc.errors import DOMAIN, ReelgateError, Resource, Violation
 from reelgate.rpc.logs import REQUEST_ID_HEADER
+from reelgate.rpc.table import TABLE
 
 STATUS_KEY: Final = "grpc-status-details-bin"
 PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
@@ -31,7 +32,9 @@ _LONGEST_WAIT: Final = 366 * 24 * 3600.0
 
 # How gRPC words it, for messages and for headers.
 _TOO_LARGE: Final = ("larger than max", "metadata size exceeds")
-_BY_REASON: Final = {row.reason: kind for kind, row in TABLE.items() if kind is not ReelgateError}
+_BY_REASON: Final[dict[str, type[ReelgateError]]] = {
+    row.reason: getattr(errors, name) for name, row in TABLE.items() if name != ReelgateError.__name__
+}
 # For a status without our ErrorInfo: the transport's own, or a newer server's.
 _BY_CODE: Final[dict[grpc.StatusCode, type[ReelgateError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.RequestError,

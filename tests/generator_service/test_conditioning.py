@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -135,6 +136,21 @@ def test_the_canary_leaves_nothing_behind(components: wan.Components) -> None:
     engine = engine_with(components)
     canary.sing(engine)
     assert (engine.text.states.bytes, engine.text.kvs.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_clearing_gives_back_all_that_was_made_of_a_text(components: wan.Components, kept: bool) -> None:
+    """Keys and values, or the padded windows that a tier has in their place."""
+    conditioner, expert = engine_with(components, text_kv=kept).text, components.transformer
+    with torch.no_grad():
+        states = conditioner.encode("a red circle")
+        with conditioner.lent(expert, states) as rows:
+            made = expert.blocks[0].attn2.processor.key if kept else rows
+    found = [weakref.ref(made), weakref.ref(states.real)]
+    del made, rows, states
+    assert None not in [each() for each in found]
+    conditioner.clear()
+    assert [each() for each in found] == [None, None]
 
 
 def test_clearing_between_two_steps_costs_time_and_no_bit(tiny: Tiny, components: wan.Components) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from preprocess_service.budgets.core import (
     Totals,
     Window,
 )
+from preprocess_service.budgets.windows import EMPTY, ByWindow, Windows
 
 NOW = 1_764_043_000_000
 SMALL = st.integers(min_value=0, max_value=50)
@@ -43,11 +45,15 @@ def allowance(*limits: Limit, raises: tuple[Raise, ...] = (), **fields: object) 
     return Allowance(budget=Budget(limits=limits, **fields), raises=raises)  # type: ignore[arg-type]
 
 
+def around(now: ByWindow, before: ByWindow = EMPTY.now) -> Windows:
+    return Windows(now=now, before=before, after={})
+
+
 def asked(given: Allowance, tokens: int = 0, device_ms: int = 0, **totals: Totals) -> list[str]:
     """Subjects of the refusals."""
     by_window = {Window(name): value for name, value in totals.items()}
     amount = Amount(tokens=tokens, device_ms=device_ms)
-    hard, _ = decide.refusals(amount, given, by_window, {}, {}, open_holds=0, at_ms=NOW)
+    hard, _ = decide.refusals(amount, given, around(by_window), open_holds=0, at_ms=NOW)
     return [refusal.subject for refusal in hard]
 
 
@@ -70,9 +76,7 @@ def test_what_can_never_fit_says_so_and_comes_first() -> None:
     hard, _ = decide.refusals(
         Amount(tokens=6),
         both,
-        {Window.MINUTE: Totals(held=Amount(tokens=100))},
-        {},
-        {},
+        around({Window.MINUTE: Totals(held=Amount(tokens=100))}),
         open_holds=0,
         at_ms=NOW,
     )
@@ -85,7 +89,7 @@ def test_what_can_never_fit_says_so_and_comes_first() -> None:
 def test_a_lowered_limit_makes_free_negative_and_admits_nothing() -> None:
     day = allowance(Limit(window=Window.DAY, tokens=5))
     hard, _ = decide.refusals(
-        Amount(tokens=1), day, {Window.DAY: Totals(charged=Amount(tokens=9))}, {}, {}, open_holds=0, at_ms=NOW
+        Amount(tokens=1), day, around({Window.DAY: Totals(charged=Amount(tokens=9))}), open_holds=0, at_ms=NOW
     )
     assert [(r.free, r.never) for r in hard] == [(-4, False)]
 
@@ -113,13 +117,13 @@ def test_what_is_left_is_carried_over_once_and_only_where_it_is_asked_for() -> N
 
 def test_soft_limits_warn_and_do_not_refuse() -> None:
     soft = allowance(Limit(window=Window.DAY, tokens=1, soft=True))
-    assert decide.refusals(Amount(tokens=2), soft, {}, {}, {}, open_holds=0, at_ms=NOW) == ((), ("soft:day.tokens",))
+    assert decide.refusals(Amount(tokens=2), soft, EMPTY, open_holds=0, at_ms=NOW) == ((), ("soft:day.tokens",))
 
 
 def test_open_runs_are_limited() -> None:
     two = allowance(concurrent=2)
     for open_holds, refused in ((1, False), (2, True)):
-        hard, _ = decide.refusals(Amount(), two, {}, {}, {}, open_holds=open_holds, at_ms=NOW)
+        hard, _ = decide.refusals(Amount(), two, EMPTY, open_holds=open_holds, at_ms=NOW)
         assert bool(hard) is refused
 
 
@@ -142,7 +146,7 @@ def test_what_is_granted_fits_every_hard_limit_and_what_is_refused_passes_one(
     amount: Amount, budget: Budget, totals: dict[Window, Totals], befores: dict[Window, Totals], open_holds: int
 ) -> None:
     given_ = Allowance(budget=budget)
-    hard, _ = decide.refusals(amount, given_, totals, befores, {}, open_holds=open_holds, at_ms=NOW)
+    hard, _ = decide.refusals(amount, given_, around(totals, befores), open_holds=open_holds, at_ms=NOW)
     fits = budget.concurrent is None or open_holds < budget.concurrent
     for limit in budget.limits:
         most = decide.effective(given_, limit.window, NOW, befores.get(limit.window, Totals()))
@@ -162,7 +166,7 @@ def test_a_hold_never_grows_past_what_is_free_nor_past_what_is_wanted(
     held: Amount, to: Amount, budget: Budget, totals: dict[Window, Totals], befores: dict[Window, Totals]
 ) -> None:
     given_ = Allowance(budget=budget)
-    more = decide.growth(held, to, given_, totals, befores, {}, at_ms=NOW, held_ms=NOW)
+    more = decide.growth(held, to, given_, around(totals, befores), at_ms=NOW, held_ms=NOW)
     assert min(more.tokens, more.device_ms) >= 0
     for currency in decide.CURRENCIES:
         assert getattr(more, currency) <= max(0, getattr(to, currency) - getattr(held, currency))
@@ -174,3 +178,49 @@ def test_a_hold_never_grows_past_what_is_free_nor_past_what_is_wanted(
             top = getattr(most, currency)
             taken = getattr(totals[window].held, currency) + getattr(totals[window].charged, currency)
             assert top is None or not getattr(more, currency) or taken + getattr(more, currency) <= top
+
+
+CARRIED = allowance(Limit(window=Window.DAY, tokens=10, carry_over=True))
+TOMORROW = calendar.end(Window.DAY, NOW)
+THE_DAY_AFTER = calendar.end(Window.DAY, TOMORROW)
+
+
+def spent(tokens: int) -> ByWindow:
+    return {Window.DAY: Totals(charged=Amount(tokens=tokens))}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "today", "yesterday", "fits"),
+    [
+        (11, 0, 10, TOMORROW),  # nothing is carried over today, and all of today is tomorrow
+        (15, 5, 10, TOMORROW),
+        (15, 6, 10, THE_DAY_AFTER),
+        (15, 20, 0, THE_DAY_AFTER),
+        (20, 1, 10, THE_DAY_AFTER),
+        (21, 0, 10, None),
+        (21, 0, 0, None),
+    ],
+)
+def test_what_fits_with_what_a_day_leaves_over_may_come_that_day(
+    tokens: int, today: int, yesterday: int, fits: int | None
+) -> None:
+    windows = around(spent(today), spent(yesterday))
+    hard, _ = decide.refusals(Amount(tokens=tokens), CARRIED, windows, open_holds=0, at_ms=NOW)
+    assert [(each.never, each.reset_ms) for each in hard] == [(fits is None, fits)]
+
+
+@pytest.mark.parametrize(
+    ("used", "expires_ms", "fits"),
+    [
+        (Totals(charged=Amount(tokens=8)), TOMORROW, (True, None)),
+        (Totals(charged=Amount(tokens=8)), TOMORROW + 1, (False, TOMORROW)),
+        (Totals(held=Amount(tokens=8)), TOMORROW, (False, TOMORROW)),  # what is held may be given back
+    ],
+)
+def test_what_fits_only_with_a_raise_never_does_once_that_is_over(
+    used: Totals, expires_ms: int, fits: tuple[bool, int | None]
+) -> None:
+    more = Raise(window=Window.DAY, amount=Amount(tokens=5), expires_ms=expires_ms)
+    day = allowance(Limit(window=Window.DAY, tokens=10), raises=(more,))
+    hard, _ = decide.refusals(Amount(tokens=12), day, around({Window.DAY: used}), open_holds=0, at_ms=NOW)
+    assert [(each.never, each.reset_ms) for each in hard] == [fits]
