@@ -276,7 +276,7 @@ class GenerationFailedError(RunError):
 
 
 class NotBuiltError(ReelgateError):
-    next_step = "This server does not offer the call; a newer one may."
+    next_step = "This address may be of another service (clients call preprocess_service), or of an older version."
 
 
 class InternalError(ReelgateError):
