@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from generator_service import precision, wan
 from generator_service.allocations import Allocations
+from generator_service.conditioning import Conditioner
 from generator_service.core import Request
 from generator_service.engine import Engine
 from generator_service.tier import Tier
@@ -123,13 +124,24 @@ def test_a_vae_in_bf16_is_on_and_its_pictures_differ_by_a_few_levels(
     assert apart.max() <= 6
 
 
-def test_a_text_encoder_on_the_host_makes_the_same_states(
-    trained: Callable[..., Engine], drawn: Callable[..., Request]
+def test_a_text_encoder_on_the_host_stays_there_and_only_its_states_go_to_the_device(
+    tier: Tier, components: wan.Components
 ) -> None:
-    """Where the device is the host; on a GPU other kernels make other bits, so the execution is another."""
-    away = trained(text_encoder="host")
-    assert torch.equal(latents(away, drawn().take), latents(trained(), drawn().take))
-    assert away.execution != trained().execution
+    """torch's own device without memory stands for a GPU, so that one sees what moves."""
+    apart = torch.device("meta")
+    host, device = (wan.load(tier.model_copy(update={"text_encoder": where}), apart) for where in ("host", "device"))
+    places = [{p.device.type for p in parts.text_encoder.parameters()} for parts in (host, device)]
+    assert places == [{"cpu"}, {"meta"}]
+    for part in (host.transformer, host.vae):
+        assert {p.device for p in part.parameters()} == {apart}
+    made: list[Tensor] = []
+    host.text_encoder.register_forward_hook(lambda _, __, found: made.append(found.last_hidden_state))
+    assert Conditioner(host).encode("a red circle").real.device == apart
+    known = Conditioner(components).encode("a red circle").real
+    assert torch.equal(made[0].flatten(0, 1)[: known.numel() // known.shape[-1]], known.flatten(0, -2))
+    assert host.execution != device.execution
+    # A processor makes the states, so which one it is decides bits.
+    assert "processor" in host.versions.keys() - device.versions.keys()
 
 
 def test_guidance_is_combined_in_fp32_whatever_the_experts_compute_in(
