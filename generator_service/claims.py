@@ -53,9 +53,11 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """What stands in a stored request beside the request: outlives the claim where a power cut takes that."""
+    """What stands in a stored request beside the request: outlives the claim where a power cut takes that. ``listed_ms``: the time
+    of its entry in the catalogue, 0 where there is none."""
 
     run: str = ""
+    listed_ms: int = 0
 
 
 CLAIM = pydantic.TypeAdapter(Claim)
@@ -152,7 +154,7 @@ class Claims:
 
     def _accepted(self, name: str) -> str:
         found = self._objects.get(f"{name}/request.json")
-        return "" if found is None else accepted_run(found.data)
+        return "" if found is None else accepted(found.data).run
 
     def cancels(self) -> list[str]:
         """Videos whose runs are to stop, by name."""
@@ -164,12 +166,12 @@ class Claims:
         return found is not None and found.data == run.encode()
 
 
-def accepted_run(request: bytes) -> str:
-    """The run that a stored request was accepted for; "" where it is torn, or of a version that did not write it."""
+def accepted(request: bytes) -> Accepted:
+    """What a stored request was accepted as; nothing where it is torn, or of a version that did not write it."""
     try:
-        return ACCEPTED.validate_json(request).run
+        return ACCEPTED.validate_json(request)
     except pydantic.ValidationError:
-        return ""
+        return Accepted()
 
 
 def _path(name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import heapq
 import os
 import re
 import time
@@ -133,6 +134,17 @@ class Objects:
             for page in obstore.list(self._store, prefix, chunk_size=PAGE):
                 yield from (entry["path"] for entry in page)
 
+    def first(self, prefix: str, most: int, after: str = "") -> list[str]:
+        """The first ``most`` paths under ``prefix`` by name, of those behind ``prefix + after``."""
+        found: list[str] = []
+        with self._errors():
+            # What a bucket lists comes by name.
+            for page in obstore.list(self._store, prefix, offset=prefix + after, chunk_size=min(most, PAGE)):
+                found += [entry["path"] for entry in page]
+                if len(found) >= most:
+                    break
+        return found[:most]
+
     def oldest_first(self, prefix: str) -> list[str]:
         """Paths under ``prefix`` by the time of their last change: for few."""
         with self._errors():
@@ -185,6 +197,10 @@ class LocalObjects(Objects):
         for folder in {(self._root / path).parent for path in there}:
             with self._errors(), contextlib.suppress(FileNotFoundError):
                 self._disk.write(folder)
+
+    def first(self, prefix: str, most: int, after: str = "") -> list[str]:
+        # A folder is listed in no order.
+        return heapq.nsmallest(most, (path for path in self.paths(prefix) if path > prefix + after))
 
     def alive(self, name: str) -> LifeLine | None:
         with self._errors():
@@ -241,7 +257,7 @@ class LocalObjects(Objects):
 
     def _tidy(self) -> None:
         """A process that died in the middle of a write leaves what obstore had staged beside the place of the object."""
-        for kind in ("takes", "videos", "ended", "runs", "generators", "cancels"):
+        for kind in ("takes", "videos", "ended", "runs", "generators", "cancels", "tenants"):
             for file in (self._root / kind).rglob("*#*"):
                 with contextlib.suppress(OSError):
                     if STAGED.fullmatch(file.name) and _age(file) > STALE_S:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from generator_service import convert, core, rules
+from generator_service import catalogue, convert, core, rules
 from generator_service.admission import DeadlineError, TooLargeError
 from generator_service.breaker import BreakerOpenError
+from generator_service.catalogue import Entry
 from generator_service.door import StoppingError
 from generator_service.estimate import Estimate
 from generator_service.inquiry import AcceptingError, Known, Outlook
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
+PAGE, PAGE_MOST = 100, 1000
+# Videos of a page that the store is asked about at a time.
+AT_ONCE = 16
 Context = grpc.aio.ServicerContext[object, object]
 
 
@@ -91,6 +95,18 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
         for start in range(message.offset, len(data), CHUNK):
             piece = data[start : start + CHUNK]
             yield pb.DownloadVideoResponse(data=piece, offset=start, total_bytes=len(data))
+
+    async def ListVideos(self, message: pb.ListVideosRequest, context: Context) -> pb.ListVideosResponse:
+        tenant = _tenant(message.tenant)
+        size, after = _page(message, tenant)
+        with _store_errors():
+            entries = await asyncio.to_thread(self._store.catalogue.page, tenant, after, size + 1)
+        few = asyncio.Semaphore(AT_ONCE)
+        found = await asyncio.gather(*(self._listed(entry, tenant, few) for entry in entries[:size]))
+        answer = pb.ListVideosResponse(videos=[video for video in found if video is not None])
+        if len(entries) > size:
+            answer.next_page_token = catalogue.token_of(tenant, entries[size - 1])
+        return answer
 
     async def GetModel(self, message: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         engines = self._ready().values()
@@ -171,7 +187,21 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
             return await self._video_of_run(name, tenant, wanted)
         # A run stores its report before it leaves the active ones, so one of the two always knows how it ended.
         run = self._runner.active(name)
-        record = await self._record(name, tenant)
+        return await self._as_it_is(await self._record(name, tenant), run)
+
+    async def _listed(self, entry: Entry, tenant: str, few: asyncio.Semaphore) -> pb.Video | None:
+        """None where the entry does not count: the video is gone, was accepted again since, or never was."""
+        async with few:
+            run = self._runner.active(entry.name)
+            with _store_errors():
+                record = await asyncio.to_thread(self._store.record, entry.name)
+            if record is None or (record.request.take.tenant, record.listed_ms) != (tenant, entry.accepted_ms):
+                return None
+            return await self._as_it_is(record, run)
+
+    async def _as_it_is(self, record: Record, run: Run | None) -> pb.Video:
+        """``run`` was active before ``record`` was read."""
+        name = record.request.name
         run = run or self._runner.active(name)
         report = run.report if run and run.report else record.report
         running, current = None, record.run
@@ -229,6 +259,16 @@ def _check_name(name: str) -> None:
 def _check_run(run: str) -> None:
     if not core.RUN_ID.fullmatch(run):
         raise errors.InvalidFieldError.of("run", rules.NO_RUN)
+
+
+def _page(message: pb.ListVideosRequest, tenant: str) -> tuple[int, str]:
+    """How many, and the key of the catalogue behind which they begin."""
+    if message.page_size > PAGE_MOST:
+        raise errors.InvalidFieldError.of("page_size", f"is {message.page_size}, at most {PAGE_MOST}")
+    after = catalogue.place_of(tenant, message.page_token) if message.page_token else ""
+    if after is None:
+        raise errors.InvalidFieldError.of("page_token", "is not of this list: send what the page before gave")
+    return message.page_size or PAGE, after
 
 
 @contextmanager

@@ -3,6 +3,7 @@
     takes/<sha256>/    request.json  snapshot.safetensors  latents.safetensors  report.json (checksum and meter of the latents)
     videos/<sha256>/   request.json  video.mp4             report.json (how the run ended, checksum of the video)
     ended/<sha256>/    <run>.json: the reports of earlier runs of videos/<sha256>, put there when a later one is accepted
+    tenants/<sha256>/  which videos a tenant has, newest first: see catalogue.py
 
 Every object is written whole or not at all, and is on the disk before `put` returns. A report is written last, so what
 has a request and no report is unfinished. What does not match its report's checksum counts as absent, and is made
@@ -15,8 +16,10 @@ run stands.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -25,7 +28,8 @@ from typing import TypeVar
 import pydantic
 
 from generator_service import snapshot
-from generator_service.claims import Accepted, accepted_run
+from generator_service.catalogue import Catalogue, Entry
+from generator_service.claims import Accepted, accepted
 from generator_service.core import VIDEO_NAME, Artefact, Meter, Outcome, Report, Request
 from generator_service.objects import Objects, StoreUnavailableError, open_objects
 
@@ -41,12 +45,13 @@ ENDED_MOST = 100
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
     """What the store knows of one video. ``report`` is None while its run has not ended; ``accepted_ms`` is Unix time; ``run`` is
-    the one that was accepted last, "" in what older versions stored."""
+    the one that was accepted last, "" in what older versions stored; ``listed_ms`` is the time of its entry in the catalogue."""
 
     request: Request
     report: Report | None
     accepted_ms: int
     run: str = ""
+    listed_ms: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,6 +88,7 @@ class Store:
 
     def __init__(self, where: Path | str | Objects, options: Mapping[str, str] | None = None) -> None:
         self.objects = where if isinstance(where, Objects) else open_objects(where, options)
+        self.catalogue = Catalogue(self.objects)
 
     def accept(self, request: Request, run: str = "", *, last: Report | None = None) -> None:
         """Opens a run: the request is stored with the run's id, and ``last``, which an earlier run of the same name left as its
@@ -91,10 +97,17 @@ class Store:
         self.objects.put(f"{request.take_name}/request.json", REQUEST.dump_json(request), sync=False)
         if last is not None and last.run:
             self._keep(request.name, last)
-        self.objects.put(
-            f"{request.name}/request.json", STORED.dump_json(Stored(take=request.take, finish=request.finish, run=run))
-        )
+        # A first run has no entry to look for.
+        before = 0 if last is None else accepted(self._get(f"{request.name}/request.json") or b"").listed_ms
+        entry = Entry(name=request.name, accepted_ms=max(time.time_ns() // 1_000_000, before + 1))
+        self.catalogue.put(request.take.tenant, entry)
+        stored = Stored(take=request.take, finish=request.finish, run=run, listed_ms=entry.accepted_ms)
+        self.objects.put(f"{request.name}/request.json", STORED.dump_json(stored))
         self.objects.delete(f"{request.name}/report.json")
+        if before:
+            # One that stays does not count any more, and the run is accepted.
+            with contextlib.suppress(StoreUnavailableError):
+                self.catalogue.drop(request.take.tenant, Entry(name=request.name, accepted_ms=before))
 
     def record(self, name: str) -> Record | None:
         """What is known of ``videos/<sha256>``; None when nothing is, or when its request cannot be read."""
@@ -102,11 +115,16 @@ class Store:
         request = None if raw is None else _parse(REQUEST, raw)
         if request is None:
             return None
-        accepted = self.objects.changed_ms(f"{name}/request.json")
-        run, report = accepted_run(raw or b""), self.report(name)
+        known, report = accepted(raw or b""), self.report(name)
         # A late write: that run had ended when this one was accepted.
-        stray = report is not None and bool(run) and bool(report.run) and report.run != run
-        return Record(request=request, report=None if stray else report, accepted_ms=accepted, run=run)
+        stray = report is not None and bool(known.run) and bool(report.run) and report.run != known.run
+        return Record(
+            request=request,
+            report=None if stray else report,
+            accepted_ms=self.objects.changed_ms(f"{name}/request.json"),
+            run=known.run,
+            listed_ms=known.listed_ms,
+        )
 
     def ended(self, name: str, run: str) -> Report | None:
         """The report of an earlier run, or of one that was barred; None when it is the last one, has not ended or never was."""
@@ -170,7 +188,7 @@ class Store:
 
     def _current(self, name: str, run: str) -> bool:
         raw = self._get(f"{name}/request.json")
-        return raw is None or accepted_run(raw) == run
+        return raw is None or accepted(raw).run == run
 
     def latents(self, take: str) -> tuple[Final, bytes] | None:
         """The take's final latents (safetensors) and their report; None when there are none or they are damaged."""

@@ -114,6 +114,13 @@ class Generator:
         with typed_errors(GeneratorUnavailableError):
             return (await self._stub.CancelVideo(asked, timeout=within)).video
 
+    async def videos(self, tenant: str, page_size: int, page_token: str) -> pb.ListVideosResponse:
+        """One page of the tenant's videos, newest first."""
+        asked = pb.ListVideosRequest(tenant=tenant, page_size=page_size, page_token=page_token)
+        with typed_errors(GeneratorUnavailableError):
+            answer: pb.ListVideosResponse = await self._stub.ListVideos(asked)
+            return answer
+
     async def download(self, name: str, tenant: str, offset: int) -> AsyncGenerator[pb.DownloadVideoResponse, None]:
         """The bytes of one video from ``offset`` on."""
         call = self._stub.DownloadVideo(pb.DownloadVideoRequest(name=name, tenant=tenant, offset=offset))

@@ -81,6 +81,11 @@ class PreprocessServicer(PreprocessServiceServicer):
             async for part in parts:
                 yield pb.DownloadVideoResponse(data=part.data, offset=part.offset, total_bytes=part.total_bytes)
 
+    async def ListVideos(self, request: pb.ListVideosRequest, context: Context) -> pb.ListVideosResponse:
+        tenant = current_identity().tenant
+        page = await self._generator.videos(tenant, request.page_size, request.page_token)
+        return pb.ListVideosResponse(videos=page.videos, next_page_token=page.next_page_token)
+
     async def _prepare(self, message: pb.PromptInput, tier: str, *, into: type[Answer]) -> Answer:
         with telemetry.span("prepare") as span:
             made = await self._preparer.prepare(message, tier=tier, tenant=current_identity().tenant, into=into)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -103,8 +105,10 @@ class Bar:
 
 
 def as_json(value: Any) -> str:
-    """A value of reelgate.values as one JSON object."""
-    return json.dumps(dataclasses.asdict(value), ensure_ascii=False, indent=2)
+    """A value of reelgate.values as one JSON object, a list of them as an array."""
+    many = isinstance(value, list)
+    plain = [dataclasses.asdict(each) for each in value] if many else dataclasses.asdict(value)
+    return json.dumps(plain, ensure_ascii=False, indent=2, default=datetime.isoformat)
 
 
 def prepared(value: v.Prepared) -> None:
@@ -171,6 +175,21 @@ def verdict(value: Verdict) -> None:
     """What the budget said, where it said something that a user should know."""
     for warning in value.warnings:
         note(f"budget: {warning}")
+
+
+def videos(values: Sequence[v.Video]) -> None:
+    """A table, as they come."""
+    if not values:
+        line("no videos")
+        return
+    made = table(
+        ("name", "left"), ("state", "left"), ("tier", "left"), ("size", "right"), ("frames", "right"), ("when", "left")
+    )
+    for each in values:
+        s = each.settings
+        when = f"{each.accepted:%Y-%m-%d %H:%M:%SZ}" if each.accepted else ""
+        made.add_row(each.name, each.state.value, escape(s.tier), f"{s.width}x{s.height}", str(s.frames), when)
+    print_table(made)
 
 
 def video(value: v.Video) -> None:

@@ -1,9 +1,10 @@
-"""``reelgate get``, ``cancel``, ``download`` and ``health``."""
+"""``reelgate get``, ``list``, ``cancel``, ``download`` and ``health``."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -25,11 +26,37 @@ def register(app: typer.Typer) -> None:
     """Add this file's verbs."""
     for verb in (get, cancel, download, health):
         app.command(name=verb.__name__)(verb)
+    app.command(name="list")(list_)
 
 
 def get(name: Name, as_json: Json = False, server: Server = DEFAULT_ADDRESS) -> None:
     """Say how a video is doing."""
     _print(_with(server, lambda client: client.get(name)), as_json)
+
+
+def list_(
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+    server: Server = DEFAULT_ADDRESS,
+) -> None:
+    """List your videos, newest first."""
+
+    async def newest(client: Client) -> list[v.Video]:
+        found: list[v.Video] = []
+        async with aclosing(client.videos(page_size=min(limit + 1, 1000))) as videos:
+            async for video in videos:
+                found.append(video)
+                if len(found) > limit:
+                    break
+        return found
+
+    found = _with(server, newest)
+    if as_json:
+        print(show.as_json(found[:limit]))
+    else:
+        show.videos(found[:limit])
+    if len(found) > limit:
+        show.note(f"there are more than {limit}: --limit says how many are shown")
 
 
 def cancel(name: Name, as_json: Json = False, server: Server = DEFAULT_ADDRESS) -> None:

@@ -189,6 +189,20 @@ class Client(BudgetCalls):
         with typed_errors(UnreachableError):
             return convert.video((await self._stub.GetVideo(request, timeout=timeout)).video)
 
+    async def videos(
+        self, *, page_size: int = 0, timeout: float | None = SHORT_CALL_SECONDS
+    ) -> AsyncGenerator[v.Video, None]:
+        """All videos of this tenant, newest first, whatever their state; over all pages. ``timeout`` in seconds, of each page."""
+        request = convert.message(pb.ListVideosRequest, page_size=page_size)
+        while True:
+            with typed_errors(UnreachableError):
+                page = await self._stub.ListVideos(request, timeout=timeout)
+            for each in page.videos:
+                yield convert.video(each)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def cancel(self, name: str, *, timeout: float | None = SHORT_CALL_SECONDS) -> v.Video:
         """Stop a run between two steps; a run that has ended stays as it ended."""
         request = convert.message(pb.CancelVideoRequest, name=name)

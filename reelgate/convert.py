@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -184,6 +185,7 @@ def video(m: gpb.Video) -> v.Video:
         report=report(m.report) if m.HasField("report") else None,
         progress=progress(m.progress) if m.HasField("progress") else None,
         run=m.run,
+        accepted=m.create_time.ToDatetime(tzinfo=UTC) if m.HasField("create_time") else None,
     )
 
 

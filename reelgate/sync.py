@@ -96,6 +96,18 @@ class SyncClient:
         """See `Client.cancel`."""
         return self._wait(self._client.cancel(name, **options))
 
+    def videos(self, *, limit: int | None = None, **options: Any) -> list[v.Video]:
+        """See `Client.videos`; the newest ``limit``, None: all."""
+
+        async def newest() -> list[v.Video]:
+            found: list[v.Video] = []
+            async with aclosing(self._client.videos(**options)) as videos:
+                while (limit is None or len(found) < limit) and (video := await anext(videos, None)) is not None:
+                    found.append(video)
+            return found
+
+        return self._wait(newest())
+
     def download(self, name: str, path: str | Path) -> Path:
         """See `Client.download`."""
         return self._wait(self._client.download(name, path))

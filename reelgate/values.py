@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from datetime import datetime
 
 from reelgate.budgets import Bill, Money, Verdict
 
@@ -232,7 +233,8 @@ class Report:
 class Video:
     """A video as it is now; ``report`` is None while it runs, ``sha256`` and ``size_bytes`` are set once it is done.
 
-    ``bill``: what was charged, at the end of the stream that made it, where budgets are kept.
+    ``bill``: what was charged, at the end of the stream that made it, where budgets are kept. ``accepted``: when its last run was,
+    None where that is not known.
     """
 
     name: str
@@ -246,6 +248,7 @@ class Video:
     progress: Progress | None
     run: str = ""
     bill: Bill | None = None
+    accepted: datetime | None = None
 
 
 Event = Prepared | Accepted | Progress | Video

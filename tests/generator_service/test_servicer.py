@@ -290,5 +290,5 @@ async def test_an_offset_past_the_end_is_refused(stub: GeneratorServiceStub) -> 
 
 async def test_what_is_not_built_is_unimplemented(stub: GeneratorServiceStub) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.ListVideos(pb.ListVideosRequest())
+        await stub.ExtendVideo(pb.ExtendVideoRequest()).read()
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

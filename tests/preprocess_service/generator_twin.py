@@ -181,6 +181,14 @@ class Twin(GeneratorServiceServicer):
             return pb.GetVideoResponse(video=self.video_of(known))
         return pb.GetVideoResponse(video=self.video(request.name, media_type=request.tenant))
 
+    async def ListVideos(self, request: Any, context: Any) -> pb.ListVideosResponse:  # noqa: N802
+        """The runs in the order of their names, newest first; the token is the number of those before."""
+        newest = list(self.latest.values())[::-1]
+        begin, size = int(request.page_token or 0), request.page_size or 100
+        token = str(begin + size) if begin + size < len(newest) else ""
+        videos = [self.video_of(run) for run in newest[begin : begin + size]]
+        return pb.ListVideosResponse(videos=videos, next_page_token=token)
+
     async def CancelVideo(self, request: Any, context: Any) -> pb.CancelVideoResponse:  # noqa: N802
         key = (request.name, request.run)
         if request.run and key not in self.runs:

@@ -209,9 +209,18 @@ async def test_get_cancel_and_download_are_forwarded(setup: Setup) -> None:
     assert parts[0].offset == 700
 
 
+async def test_a_list_is_forwarded_page_by_page(setup: Setup) -> None:
+    for prompt in ("a cat", "a dog", "a bird"):
+        asked = pb.GenerateVideoRequest(input=pb.PromptInput(text=prompt))
+        assert [event async for event in setup.stub.GenerateVideo(asked, timeout=10)]
+    first = await setup.stub.ListVideos(pb.ListVideosRequest(page_size=2), timeout=5)
+    rest = await setup.stub.ListVideos(pb.ListVideosRequest(page_size=2, page_token=first.next_page_token), timeout=5)
+    assert (len(first.videos), len(rest.videos), rest.next_page_token) == (2, 1, "")
+
+
 async def test_what_is_not_built_says_so(setup: Setup) -> None:
     with pytest.raises(NotBuiltError), typed_errors():
-        await setup.stub.ListVideos(pb.ListVideosRequest(), timeout=5)
+        await setup.stub.ExtendVideo(pb.ExtendVideoRequest(), timeout=5).read()
 
 
 VIDEO = gen.VideoSettings

@@ -89,6 +89,19 @@ async def test_get_cancel_and_download(run: Run, gate: Gate, tmp_path: Path) -> 
     assert gate.twin.cancelled == [NAME]
 
 
+async def test_list_shows_the_newest_and_says_that_there_are_more(run: Run, gate: Gate, tmp_path: Path) -> None:
+    server = ("--server", gate.address)
+    assert await run("list", *server) == (0, "no videos\n", "")
+    for prompt in ("a cat", PROMPT):
+        await run("generate", prompt, "-o", tmp_path / "x.mp4", *server)
+    code, out, said = await run("list", "--limit", 1, *server)
+    assert (code, said) == (0, "note: there are more than 1: --limit says how many are shown\n")
+    assert NAME in out.splitlines()[-1]
+    code, out, said = await run("list", "--json", *server)
+    newest, older = json.loads(out)
+    assert (code, said, newest["name"], older["state"]) == (0, "", NAME, "done")
+
+
 async def test_health_is_an_exit_code(run: Run, gate: Gate) -> None:
     assert await run("health", gate.address) == (0, "SERVING\n", "")
     code, out, said = await run("health", NOBODY)

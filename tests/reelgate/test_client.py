@@ -151,6 +151,13 @@ async def test_get_cancel_and_download(client: Client, gate: Gate, tmp_path: Pat
     assert gate.twin.cancelled == [NAME]
 
 
+async def test_videos_come_newest_first_over_all_pages(client: Client) -> None:
+    made = []
+    for prompt in ("a cat", "a dog", "a bird"):
+        made += [e.name async for e in client.generate(prompt) if isinstance(e, Video)]
+    assert [video.name async for video in client.videos(page_size=2)] == made[::-1]
+
+
 async def test_whoever_watches_hears_of_the_cancel(client: Client, gate: Gate) -> None:
     gate.twin.hold.clear()
     events = client.generate(PROMPT)

@@ -29,6 +29,8 @@ async def test_every_call_of_the_client_is_there_and_blocks(gate: Gate, tmp_path
             assert kinds == [Prepared, Accepted, Progress, Progress, Progress, Video]
             assert client.generate_to_file(PROMPT, tmp_path / "a.mp4").name == NAME
             assert client.get(NAME).state is v.State.DONE
+            assert [video.name for video in client.videos()] == [NAME]
+            assert client.videos(limit=0) == []
             assert client.download(NAME, tmp_path / "b.mp4") == tmp_path / "b.mp4"
             assert client.cancel(NAME).state is v.State.DONE  # a run that has ended stays as it ended
 

@@ -119,7 +119,11 @@ class GeneratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVideos(self, request, context):
-        """The tenant's videos, newest first, paged.
+        """The tenant's videos as GetVideo answers them, whatever their state, newest first by when they were last accepted, paged.
+
+        What is accepted meanwhile changes no later page; a video that is accepted again has its newest place alone. A page may have
+        fewer videos than asked for, also none: those that an operator deleted are left out, and so are requests of versions that kept
+        no list. INVALID_ARGUMENT: page_size, page_token (BadRequest). UNAVAILABLE: STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

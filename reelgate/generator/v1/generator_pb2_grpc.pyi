@@ -61,7 +61,12 @@ class GeneratorServiceStub:
     DownloadVideo: _grpc.UnaryStreamMultiCallable[_generator_pb2.DownloadVideoRequest, _generator_pb2.DownloadVideoResponse]
     """The bytes of a finished video, in order. NOT_FOUND until it is finished."""
     ListVideos: _grpc.UnaryUnaryMultiCallable[_generator_pb2.ListVideosRequest, _generator_pb2.ListVideosResponse]
-    """The tenant's videos, newest first, paged."""
+    """The tenant's videos as GetVideo answers them, whatever their state, newest first by when they were last accepted, paged.
+
+    What is accepted meanwhile changes no later page; a video that is accepted again has its newest place alone. A page may have
+    fewer videos than asked for, also none: those that an operator deleted are left out, and so are requests of versions that kept
+    no list. INVALID_ARGUMENT: page_size, page_token (BadRequest). UNAVAILABLE: STORE_UNAVAILABLE.
+    """
     EstimateVideo: _grpc.UnaryUnaryMultiCallable[_generator_pb2.EstimateVideoRequest, _generator_pb2.EstimateVideoResponse]
     """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
 
@@ -99,7 +104,12 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
     DownloadVideo: _aio.UnaryStreamMultiCallable[_generator_pb2.DownloadVideoRequest, _generator_pb2.DownloadVideoResponse]  # type: ignore[assignment]
     """The bytes of a finished video, in order. NOT_FOUND until it is finished."""
     ListVideos: _aio.UnaryUnaryMultiCallable[_generator_pb2.ListVideosRequest, _generator_pb2.ListVideosResponse]  # type: ignore[assignment]
-    """The tenant's videos, newest first, paged."""
+    """The tenant's videos as GetVideo answers them, whatever their state, newest first by when they were last accepted, paged.
+
+    What is accepted meanwhile changes no later page; a video that is accepted again has its newest place alone. A page may have
+    fewer videos than asked for, also none: those that an operator deleted are left out, and so are requests of versions that kept
+    no list. INVALID_ARGUMENT: page_size, page_token (BadRequest). UNAVAILABLE: STORE_UNAVAILABLE.
+    """
     EstimateVideo: _aio.UnaryUnaryMultiCallable[_generator_pb2.EstimateVideoRequest, _generator_pb2.EstimateVideoResponse]  # type: ignore[assignment]
     """Device time and memory that a request would take, before it is sent, and the name that it would have. Nothing is queued.
 
@@ -164,7 +174,12 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.ListVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.ListVideosResponse, _abc.Awaitable[_generator_pb2.ListVideosResponse]]:
-        """The tenant's videos, newest first, paged."""
+        """The tenant's videos as GetVideo answers them, whatever their state, newest first by when they were last accepted, paged.
+
+        What is accepted meanwhile changes no later page; a video that is accepted again has its newest place alone. A page may have
+        fewer videos than asked for, also none: those that an operator deleted are left out, and so are requests of versions that kept
+        no list. INVALID_ARGUMENT: page_size, page_token (BadRequest). UNAVAILABLE: STORE_UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def EstimateVideo(

@@ -115,7 +115,7 @@ class PreprocessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVideos(self, request, context):
-        """The caller's videos, newest first, paged.
+        """As GeneratorService.ListVideos, for the caller's own tenant: newest first, paged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

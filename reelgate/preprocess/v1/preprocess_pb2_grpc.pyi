@@ -55,7 +55,7 @@ class PreprocessServiceStub:
     DownloadVideo: _grpc.UnaryStreamMultiCallable[_preprocess_pb2.DownloadVideoRequest, _preprocess_pb2.DownloadVideoResponse]
     """As GeneratorService.DownloadVideo, for the caller's own tenant."""
     ListVideos: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListVideosRequest, _preprocess_pb2.ListVideosResponse]
-    """The caller's videos, newest first, paged."""
+    """As GeneratorService.ListVideos, for the caller's own tenant: newest first, paged."""
     ExtendVideo: _grpc.UnaryStreamMultiCallable[_preprocess_pb2.ExtendVideoRequest, _preprocess_pb2.ExtendVideoResponse]
     """Continues a finished video with a further prompt."""
 
@@ -80,7 +80,7 @@ class PreprocessServiceAsyncStub(PreprocessServiceStub):
     DownloadVideo: _aio.UnaryStreamMultiCallable[_preprocess_pb2.DownloadVideoRequest, _preprocess_pb2.DownloadVideoResponse]  # type: ignore[assignment]
     """As GeneratorService.DownloadVideo, for the caller's own tenant."""
     ListVideos: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListVideosRequest, _preprocess_pb2.ListVideosResponse]  # type: ignore[assignment]
-    """The caller's videos, newest first, paged."""
+    """As GeneratorService.ListVideos, for the caller's own tenant: newest first, paged."""
     ExtendVideo: _aio.UnaryStreamMultiCallable[_preprocess_pb2.ExtendVideoRequest, _preprocess_pb2.ExtendVideoResponse]  # type: ignore[assignment]
     """Continues a finished video with a further prompt."""
 
@@ -138,7 +138,7 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.ListVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ListVideosResponse, _abc.Awaitable[_preprocess_pb2.ListVideosResponse]]:
-        """The caller's videos, newest first, paged."""
+        """As GeneratorService.ListVideos, for the caller's own tenant: newest first, paged."""
 
     @_abc_1.abstractmethod
     def ExtendVideo(
