@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +61,15 @@ def test_asking_again_opens_a_new_run(store: Store, tiny: Tiny) -> None:
     found = store.record(request.name)
     assert found is not None
     assert found.report is None
+
+
+def test_a_report_of_a_version_that_told_no_settings_can_be_read(store: Store, tiny: Tiny, tmp_path: Path) -> None:
+    store.put_video(tiny().name, VIDEO, dataclasses.replace(done(VIDEO), settings={"dtype": "float32"}))
+    file = tmp_path / "store" / tiny().name / "report.json"
+    told = json.loads(file.read_bytes())
+    assert told.pop("settings") == {"dtype": "float32"}
+    file.write_text(json.dumps(told))
+    assert store.finished(tiny().name) == done(VIDEO)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "report cut", "report gone"])
