@@ -18,7 +18,7 @@ from generator_service.worker import Pace
 STEPS = 4
 
 
-def tiny(seed: int, *, steps: int = STEPS, watermark: str = "", tenant: str = "benchmark") -> Request:
+def tiny(seed: int, *, steps: int = STEPS, frames: int = 5, watermark: str = "", tenant: str = "benchmark") -> Request:
     """5 frames of 32x32: well under half a second."""
     take = Take(
         tenant=tenant,
@@ -26,7 +26,7 @@ def tiny(seed: int, *, steps: int = STEPS, watermark: str = "", tenant: str = "b
         negative_prompt="blurred",
         width=32,
         height=32,
-        frames=5,
+        frames=frames,
         steps=steps,
         guidance=4.0,
         guidance_2=3.0,

@@ -8,12 +8,21 @@ from generator_service.engine import Engine
 from generator_service.tier import Tier
 
 
+class CanaryError(RuntimeError):
+    """A tier was loaded and cannot make the smallest video: which tier, and what broke."""
+
+
 def sing(engine: Engine) -> None:
     """One denoise step and a decode. A tier that compiles does so here, for its default video, so that the first request does not wait
-    for it.
+    for it. Raises `CanaryError`."""
+    try:
+        _sing(engine)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CanaryError(f"tier {engine.tier.tier} is loaded, and fails its canary: {what}") from error
 
-    Raises what broke, `compiled.GraphsError` among it.
-    """
+
+def _sing(engine: Engine) -> None:
     tier = engine.tier
     before = compiled.graphs()
     # Folded texts have as many rows as tokens: the second one has torch make the graph for any number of them.

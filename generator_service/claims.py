@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from contextlib import suppress
 
 import pydantic
 
-from generator_service.objects import Objects
+from generator_service.objects import Objects, StoreUnavailableError
 
 BARREN_MOST = 3
 
@@ -117,8 +118,11 @@ class Claims:
         self.change(name, held, dataclasses.replace(held.claim, owner="", begun=False))
 
     def end(self, name: str) -> None:
-        """After the report."""
-        self._objects.delete(_path(name), _cancel(name))
+        """After the report. First the claim, then the wish: who wishes looks for the claim afterwards, so one of the two sees the other.
+        What a store that goes away in between leaves of a wish, the next look for unfinished runs forgets."""
+        self._objects.delete(_path(name))
+        with suppress(StoreUnavailableError):
+            self.forget_wish(name)
 
     def bury(self, name: str, held: Held, owner: str) -> bool:
         """Ends a claim that is not ours to make: only when it is still ``held``, so that a later run of ``name`` keeps its own.
@@ -147,10 +151,11 @@ class Claims:
         return [f"videos/{path.removeprefix('runs/')}" for path in self._objects.oldest_first("runs/")]
 
     def ask_to_cancel(self, name: str, run: str) -> None:
-        """Its owner's next heartbeat sees it, and so does whoever takes the run over."""
+        """Its owner's next heartbeat sees it, and so does whoever takes the run over. One that comes too late is not kept."""
         self._objects.put(_cancel(name), run.encode())
-        if self._objects.get(_path(name)) is None:
-            self._objects.delete(_cancel(name))
+        held = self.read(name)
+        if held is None or held.claim.run != run:
+            self.forget_wish(name)
 
     def _accepted(self, name: str) -> str:
         found = self._objects.get(f"{name}/request.json")

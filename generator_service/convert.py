@@ -181,11 +181,12 @@ def report(request: core.Request, value: core.Report) -> pb.Report:
         start_time=_time(value.started_ms) if value.started_ms else None,
         end_time=_time(value.ended_ms) if value.ended_ms else None,
         versions=value.versions,
+        settings=value.settings,
     )
 
 
-def tier(model: Model, weights: str, chosen: Mapping[str, str]) -> pb.Tier:
-    """``chosen``: what the device decided about the tier's settings."""
+def tier(model: Model, weights: str, settings: Mapping[str, str]) -> pb.Tier:
+    """``settings``: how it runs, as its file and the device decided."""
     value = model.tier
     return pb.Tier(
         name=value.tier,
@@ -212,7 +213,7 @@ def tier(model: Model, weights: str, chosen: Mapping[str, str]) -> pb.Tier:
         model_fingerprint=weights,
         negative_prompt=value.negative_prompt,
         vocabulary=value.words,
-        settings={**value.settings(), **chosen},
+        settings=settings,
     )
 
 

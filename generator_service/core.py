@@ -174,7 +174,8 @@ class Report:
     ``device_ms`` is time of the device by stage: on a GPU the time for which the stepping thread kept it busy; on a CPU
     the CPU time of the **whole process** while the stage ran, since torch's own threads cannot be told apart, so work
     beside it counts too. ``expert_ms`` is that of denoising by expert. ``saved_ms`` is device time that another run had used for
-    what this one did not have to make. ``started_ms`` (first step) and ``ended_ms`` are Unix time.
+    what this one did not have to make. ``settings`` says in clear how the tier ran (`engine.Engine.settings`). ``started_ms``
+    (first step) and ``ended_ms`` are Unix time.
     """
 
     outcome: Outcome
@@ -198,6 +199,7 @@ class Report:
     model: str = ""
     execution: str = ""
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
     video: Artefact | None = None
     failure: Failure | None = None
     started_ms: int = 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,6 +77,11 @@ class Engine:
     @property
     def tokenizer_fingerprint(self) -> str:
         return self._parts.tokenizer_fingerprint
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """How the tier runs, by name, as its file and the device decided: for people."""
+        return {**self.tier.settings(), **self._parts.tuned.settings()}
 
     def peak_bytes(self) -> int:
         """The most device memory that this process has had in use; 0 on a CPU."""

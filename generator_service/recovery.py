@@ -113,7 +113,7 @@ class Recovery:
 
     async def _cancel(self, name: str, run: str) -> None:
         if await asyncio.to_thread(self._claims.is_cancelled, name, run):
-            await self._runner.cancel(name, run)
+            await self._runner.cancel(name, run, wished=True)
 
     async def _main(self) -> None:
         away = False

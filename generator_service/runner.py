@@ -141,21 +141,32 @@ class Runner:
         opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(opening)
 
-    async def cancel(self, name: str, wanted: str = "") -> None:
+    async def cancel(self, name: str, wanted: str = "", *, wished: bool = False) -> None:
         """Stops the run of ``name`` between two steps and returns when it has ended; nothing when there is none, or not the
-        ``wanted`` one. While the service stops, the wish is stored for who takes the run up. Raises `StoreUnavailableError`."""
+        ``wanted`` one. The wish is stored for who takes the run up, should it not end here; ``wished``: it is already. Raises
+        `StoreUnavailableError`."""
         run = self.runs.get(name)
         if run is None or run.held is None:
-            run = await self._recovery.cancel(name, wanted)
+            run, wished = await self._recovery.cancel(name, wanted), True
         if run is None or wanted not in ("", run.id):
             return
         if run.held is not None:
+            # First of all: the stop waits for no store.
             run.cancelling = True
-            if self.stopping:
-                await asyncio.to_thread(self._claims.ask_to_cancel, name, run.held.claim.run)
-            elif self._stepper.withdraw(run):
+            if not self.stopping and self._stepper.withdraw(run):
                 self.finisher.close(run, Outcome.CANCELLED)
+            if not wished:
+                await self._wish(run)
         await run.wait()
+
+    async def _wish(self, run: Run) -> None:
+        """A store that is away keeps no run here from being stopped; while the service stops, only the wish can do that."""
+        try:
+            await asyncio.to_thread(self._claims.ask_to_cancel, run.name, run.id)
+        except StoreUnavailableError as error:
+            if self.stopping:
+                raise
+            log.warning("the wish to stop %s is not stored: %s", run.name, error)
 
     def active(self, name: str) -> Run | None:
         """The run of ``name`` that has not ended."""

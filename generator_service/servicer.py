@@ -110,7 +110,7 @@ class GeneratorServicer(rpc.GeneratorServiceServicer):
 
     async def GetModel(self, message: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         engines = self._ready().values()
-        tiers = [convert.tier(engine, engine.parts.weights, engine.parts.tuned.settings()) for engine in engines]
+        tiers = [convert.tier(engine, engine.parts.weights, engine.settings) for engine in engines]
         return pb.GetModelResponse(tiers=tiers, default_tier=self._default_tier)
 
     def _ready(self) -> Mapping[str, Engine]:

@@ -243,6 +243,7 @@ class Worker:
             model=engine.parts.weights if engine else "",
             execution=engine.execution if engine else take.execution,
             versions=engine.parts.versions if engine else {},
+            settings=engine.settings if engine else {},
             started_ms=tally.started_ms,
             ended_ms=now_ms(),
             **more,

@@ -213,6 +213,7 @@ def report(m: gpb.Report) -> v.Report:
         run=m.run,
         saved_device_ms=m.saved_device_ms,
         tiled_decode=m.tiled_decode,
+        settings=dict(m.settings),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from datetime import datetime
 
 from reelgate.budgets import Bill, Money, Verdict
@@ -198,6 +199,7 @@ class Report:
     Of ``steps_run``, ``steps_resumed`` were made before the last of ``attempts`` processes; ``steps_lost`` were made again.
     ``saved_device_ms`` is what others had used for what was not made again: of the stored video, or of the take's latents.
     ``tiled_decode``: the pictures were decoded in overlapping tiles for want of memory, and differ a little near the seams.
+    ``settings``: how the tier ran (precision, attention kernels, caches and the like), by name.
     """
 
     text_ms: int
@@ -222,6 +224,7 @@ class Report:
     run: str = ""
     saved_device_ms: int = 0
     tiled_decode: bool = False
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def device_ms(self) -> int:

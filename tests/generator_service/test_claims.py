@@ -72,6 +72,28 @@ def test_a_wish_to_cancel_is_for_one_run_and_goes_with_it(claims: Claims) -> Non
     assert claims.cancels() == [], "a wish that comes too late is not kept"
 
 
+def test_a_wish_that_comes_after_the_next_run_of_its_name_has_begun_is_not_kept(claims: Claims) -> None:
+    first = claims.open(NAME, "a")
+    assert first is not None
+    claims.end(NAME)
+    second = claims.open(NAME, "b")
+    claims.ask_to_cancel(NAME, first.claim.run)
+    assert (claims.cancels(), claims.read(NAME)) == ([], second)
+
+
+def test_a_wish_that_is_stored_while_its_run_ends_goes_with_it(tmp_path: Path) -> None:
+    class Between(LocalObjects):
+        def delete(self, *paths: str) -> None:
+            super().delete(*paths)
+            if any(path.startswith("runs/") for path in paths):
+                self.put(f"cancels/{NAME.removeprefix('videos/')}", b"of the run that has just ended")
+
+    claims = Claims(Between(tmp_path / "store"))
+    assert claims.open(NAME, "a") is not None
+    claims.end(NAME)
+    assert claims.cancels() == []
+
+
 def test_a_wish_that_is_forgotten_takes_no_claim_with_it(claims: Claims) -> None:
     held = claims.open(NAME, "a")
     assert held is not None

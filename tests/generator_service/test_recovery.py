@@ -302,6 +302,78 @@ async def test_a_cancel_of_a_run_whose_owner_is_dead_is_heard_by_who_takes_it_ov
         raise AssertionError("it was not cancelled")
 
 
+class Hanging(Bucket):
+    """Hangs over the report of a video until ``go``."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def _write(self, path: str, data: bytes, mode: object, *, sync: bool) -> str:
+        if path.startswith("videos/") and path.endswith("report.json"):
+            self.there.set()
+            self.go.wait(30)
+        return super()._write(path, data, mode, sync=sync)
+
+
+class Idle(Engine):
+    """Makes no step without noting it."""
+
+    steps = 0
+
+    def step(self, state: Denoising) -> None:
+        self.steps += 1
+        super().step(state)
+
+
+async def test_a_cancel_whose_owner_hangs_before_its_report_is_heard_by_who_takes_the_run_over(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny, tmp_path: Path
+) -> None:
+    stuck, idle, request = Hanging(tmp_path / "store"), Idle(engine.parts), tiny(steps=LONG)
+    first, second = await begin(over=Store(stuck)), await begin(with_engine=idle)
+    run, _ = await first.submit(request)
+    await at(run, Stage.DENOISE, 2)
+    cancelling = asyncio.create_task(first.cancel(request.name))
+    try:
+        assert await asyncio.to_thread(stuck.there.wait, 10)
+        store.objects.delete(f"generators/{first.heart.owner}")
+        report = await reported(store, request.name)
+    finally:
+        stuck.go.set()
+    assert (report.outcome, report.attempts, idle.steps) == (Outcome.CANCELLED, 1, 0)
+    await asyncio.wait_for(cancelling, 10)
+    await second.cancel(request.name)  # returns when it has ended there too
+    assert (Claims(store.objects).read(request.name), Claims(store.objects).cancels()) == (None, [])
+
+
+async def test_a_cancel_by_its_owner_leaves_no_wish_wherever_the_run_is(begin: Begin, store: Store, tiny: Tiny) -> None:
+    runner, claims = await begin(), Claims(store.objects)
+    long, _ = await runner.submit(tiny(steps=LONG))
+    waiting, _ = await runner.submit(tiny(seed=2))
+    await at(long, Stage.DENOISE, 2)
+    await asyncio.gather(runner.cancel(waiting.name), runner.cancel(waiting.name), runner.cancel(long.name))
+    ending, _ = await runner.submit(tiny(seed=3))
+    await at(ending, Stage.DECODE, 2)
+    await runner.cancel(ending.name)
+    assert [run.report is not None for run in (long, waiting, ending)] == [True] * 3
+    assert (claims.names(), claims.cancels()) == ([], [])
+
+
+async def test_a_cancel_works_while_the_store_takes_no_wish(
+    begin: Begin, store: Store, bucket: Bucket, tiny: Tiny
+) -> None:
+    runner = await begin()
+    run, _ = await runner.submit(tiny(steps=LONG))
+    await at(run, Stage.DENOISE, 2)
+    bucket.error = OSError(28, "No space left on device")
+    cancelling = asyncio.create_task(runner.cancel(run.name))
+    await asyncio.sleep(0.3)
+    bucket.error = None
+    await asyncio.wait_for(cancelling, 10)
+    assert (await ended(run)).outcome is Outcome.CANCELLED
+    assert Claims(store.objects).cancels() == []
+
+
 class Between(Bucket):
     """Calls ``then`` once, after the object of ``path`` was looked at and before the answer is used."""
 
@@ -451,8 +523,8 @@ async def test_three_owners_that_die_without_progress_poison_the_run(begin: Begi
     assert record.report.failure is not None
     assert (record.report.failure.reason, record.report.failure.cause) == ("GENERATION_FAILED", "poisoned")
     assert (record.report.attempts, record.report.denoise_steps) == (3, 0)
-    for _ in range(500):  # the claim goes after the report
-        if not list(store.objects.paths("runs/")):
+    for _ in range(500):  # the claim goes after the report, and until then who asks joins that run
+        if not runner.active(request.name):
             break
         await asyncio.sleep(0.01)
     assert not list(store.objects.paths("runs/"))

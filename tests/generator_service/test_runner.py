@@ -226,6 +226,39 @@ async def test_cancel_takes_effect_within_one_step_whoever_else_has_begun(
     assert run.report.outcome is Outcome.CANCELLED
 
 
+class Pausing(Engine):
+    """Waits for ``go`` after the first decode step of a video."""
+
+    def __init__(self, components: wan.Components) -> None:
+        super().__init__(components)
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def decode(self, state: Decoding) -> Pictures:
+        made = super().decode(state)
+        if state.index == 1:
+            self.there.set()
+            self.go.wait(30)
+        return made
+
+
+async def test_cancel_takes_effect_within_one_step_of_decode_too(
+    begin: Begin, store: Store, engine: Engine, tiny: Tiny
+) -> None:
+    pausing, request = Pausing(engine.parts), tiny(frames=21)  # six latent frames
+    runner = await begin(with_engine=pausing)
+    run, _ = await runner.submit(request)
+    assert await asyncio.to_thread(pausing.there.wait, 30)
+    cancelling = asyncio.create_task(runner.cancel(run.name))
+    await asyncio.sleep(0)
+    assert run.cancelling
+    pausing.go.set()
+    await asyncio.wait_for(cancelling, 10)
+    assert run.report is not None
+    assert (run.report.outcome, run.report.denoise_steps) == (Outcome.CANCELLED, 4)
+    assert run.report.decode_steps <= 2, "the one that was under way, and one more"
+    assert store.video(run.name) is None
+
+
 async def test_cancel_is_idempotent_and_unknown_names_are_nothing_to_it(begin: Begin, tiny: Tiny) -> None:
     runner = await begin()
     await runner.cancel(tiny().name)

@@ -175,6 +175,15 @@ async def test_a_shape_that_the_device_cannot_hold_is_refused_with_both_figures(
             assert (await made(stub, ask()))[-1].video.state == pb.VIDEO_STATE_DONE
 
 
+async def test_a_report_tells_in_clear_how_its_tier_ran(stub: GeneratorServiceStub, tmp_path: Path) -> None:
+    video = (await made(stub, ask()))[-1].video
+    tier = (await stub.GetModel(pb.GetModelRequest())).tiers[0]
+    assert tier.settings["attention_chosen"] == "native"
+    assert video.report.settings == tier.settings
+    assert (await stub.GetVideo(pb.GetVideoRequest(name=video.name))).video.report.settings == tier.settings
+    assert (tmp_path / "store" / video.name / "report.json").stat().st_size < 4096
+
+
 async def test_the_model_says_what_it_is(stub: GeneratorServiceStub, engine: Engine) -> None:
     model = await stub.GetModel(pb.GetModelRequest())
     tier = model.tiers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_a_video_is_not_written_over_one_that_was_not_there_when_it_was_looked(s
     # Who owns the run looks again.
     assert store.put_video(name, other, done(other), store.video_tag(name)) == done(other)
     assert store.video(name) == (done(other), other)
+
+
+def test_a_report_of_a_version_that_told_no_settings_can_be_read(store: Store, tiny: Tiny, tmp_path: Path) -> None:
+    store.put_video(tiny().name, VIDEO, dataclasses.replace(done(VIDEO), settings={"dtype": "float32"}))
+    file = tmp_path / "store" / tiny().name / "report.json"
+    told = json.loads(file.read_bytes())
+    assert told.pop("settings") == {"dtype": "float32"}
+    file.write_text(json.dumps(told))
+    assert store.finished(tiny().name) == done(VIDEO)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "report cut", "report gone"])

@@ -14,7 +14,7 @@ import pytest
 
 from preprocess_service import tokens
 from preprocess_service.settings import embedded_tokenizer
-from reelgate import Accepted, Client, Prepared, Progress, Video
+from reelgate import Accepted, Client, Prepared, Progress, Video, convert
 from reelgate import values as v
 from reelgate.generator.v1 import generator_pb2 as gpb
 from reelgate.rpc import errors
@@ -81,6 +81,11 @@ async def test_a_wait_for_the_store_is_told_and_a_stage_that_is_not_known_yet_co
         (v.Stage.STORE, True),
         (v.Stage.STORE, False),
     ]
+
+
+def test_a_report_tells_how_the_tier_ran_and_an_older_one_tells_nothing() -> None:
+    assert convert.report(gpb.Report(settings={"dtype": "bfloat16"})).settings == {"dtype": "bfloat16"}
+    assert convert.report(gpb.Report()).settings == {}
 
 
 async def test_seconds_travel_whole(client: Client, gate: Gate) -> None:

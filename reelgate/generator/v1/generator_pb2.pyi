@@ -187,8 +187,15 @@ class Video(_message.Message):
     def __init__(self, name: _Optional[str] = ..., take: _Optional[str] = ..., state: _Optional[_Union[VideoState, str]] = ..., settings: _Optional[_Union[VideoSettings, _Mapping]] = ..., post_processing: _Optional[_Union[PostProcessing, _Mapping]] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., run: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run", "saved_device_ms", "memory_rung", "tiled_decode")
+    __slots__ = ("device_time", "steps_run", "steps_reused", "cached", "prompt_tokens", "negative_prompt_tokens", "model_fingerprint", "execution_fingerprint", "failure_reason", "failure_stage", "failure_message", "start_time", "end_time", "versions", "steps_resumed", "steps_lost", "attempts", "peak_bytes", "restarted", "run", "saved_device_ms", "memory_rung", "tiled_decode", "settings")
     class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +225,7 @@ class Report(_message.Message):
     SAVED_DEVICE_MS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_RUNG_FIELD_NUMBER: _ClassVar[int]
     TILED_DECODE_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     device_time: DeviceTime
     steps_run: int
     steps_reused: int
@@ -241,7 +249,8 @@ class Report(_message.Message):
     saved_device_ms: int
     memory_rung: MemoryRung
     tiled_decode: bool
-    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ..., saved_device_ms: _Optional[int] = ..., memory_rung: _Optional[_Union[MemoryRung, str]] = ..., tiled_decode: _Optional[bool] = ...) -> None: ...
+    settings: _containers.ScalarMap[str, str]
+    def __init__(self, device_time: _Optional[_Union[DeviceTime, _Mapping]] = ..., steps_run: _Optional[int] = ..., steps_reused: _Optional[int] = ..., cached: _Optional[bool] = ..., prompt_tokens: _Optional[int] = ..., negative_prompt_tokens: _Optional[int] = ..., model_fingerprint: _Optional[str] = ..., execution_fingerprint: _Optional[str] = ..., failure_reason: _Optional[str] = ..., failure_stage: _Optional[_Union[Stage, str]] = ..., failure_message: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., steps_resumed: _Optional[int] = ..., steps_lost: _Optional[int] = ..., attempts: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., restarted: _Optional[bool] = ..., run: _Optional[str] = ..., saved_device_ms: _Optional[int] = ..., memory_rung: _Optional[_Union[MemoryRung, str]] = ..., tiled_decode: _Optional[bool] = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DeviceTime(_message.Message):
     __slots__ = ("text_ms", "denoise_ms", "decode_ms", "encode_ms", "denoise_high_ms", "denoise_low_ms")
