@@ -1,6 +1,7 @@
-"""Jobs that cannot be lost: what survives a SIGKILL, how soon a cancel works, what the engine costs, what use leaves behind.
+"""Jobs that cannot be lost: what survives a SIGKILL, how soon a cancel works, what the engine costs, what use and a
+store in trouble leave behind.
 
-    python benchmarks/engine.py [--quick] [--only kills,ablation,cancels,overhead,batch,mixed]
+    python benchmarks/engine.py [--quick] [--only kills,ablation,cancels,overhead,batch,trouble,mixed]
 
 On the embedded model, torch on one thread. Each part is a function that takes the engine and gives its rows.
 """
@@ -27,6 +28,7 @@ from benchmarks import (
     engine_kills,
     engine_load,
     engine_overhead,
+    engine_trouble,
 )
 from benchmarks.report import Goal, close
 from generator_service import tier as tiers
@@ -43,6 +45,7 @@ PARTS: dict[str, Part] = {
     ],
     "overhead": lambda engine, quick: engine_overhead.rows(engine, 4 if quick else 40),
     "batch": lambda engine, quick: engine_batch.rows(engine, 3 if quick else 16),
+    "trouble": lambda engine, quick: engine_trouble.rows(engine, *((5.0, 2.0) if quick else (30.0, 15.0))),
     "mixed": lambda engine, quick: engine_load.mixed_rows(engine, 60 if quick else 1000),
 }
 
