@@ -94,6 +94,16 @@ class Recovery:
         async with self._runner.names.of(name):
             return await self.attach(name)
 
+    async def wish(self, run: Run, *, must: bool) -> None:
+        """That ``run``, which is being stopped here, be stopped wherever it goes on. Where that is not a ``must``, a store that is away
+        keeps nobody from stopping it."""
+        try:
+            await asyncio.to_thread(self._claims.ask_to_cancel, run.name, run.id)
+        except StoreUnavailableError as error:
+            if must:
+                raise
+            log.warning("the wish to stop %s is not stored: %s", run.name, error)
+
     def heed(self, names: list[str]) -> None:
         """Somebody wants these stopped."""
         if self._stopped.is_set():

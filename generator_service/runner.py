@@ -156,17 +156,8 @@ class Runner:
             if not self.stopping and self._stepper.withdraw(run):
                 self.finisher.close(run, Outcome.CANCELLED)
             if not wished:
-                await self._wish(run)
+                await self._recovery.wish(run, must=self.stopping)
         await run.wait()
-
-    async def _wish(self, run: Run) -> None:
-        """A store that is away keeps no run here from being stopped; while the service stops, only the wish can do that."""
-        try:
-            await asyncio.to_thread(self._claims.ask_to_cancel, run.name, run.id)
-        except StoreUnavailableError as error:
-            if self.stopping:
-                raise
-            log.warning("the wish to stop %s is not stored: %s", run.name, error)
 
     def active(self, name: str) -> Run | None:
         """The run of ``name`` that has not ended."""

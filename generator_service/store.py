@@ -28,10 +28,11 @@ from typing import TypeVar
 import pydantic
 
 from generator_service import snapshot
+from generator_service.address import open_objects
 from generator_service.catalogue import Catalogue, Entry
 from generator_service.claims import Accepted, accepted
 from generator_service.core import VIDEO_NAME, Artefact, Meter, Outcome, Report, Request
-from generator_service.objects import Objects, StoreUnavailableError, open_objects
+from generator_service.objects import Objects, StoreUnavailableError
 
 __all__ = ["Final", "Record", "Store", "StoreUnavailableError", "artefact_of"]
 

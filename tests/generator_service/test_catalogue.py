@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generator_service.address import open_objects
 from generator_service.catalogue import LATEST_MS, Catalogue, Entry, place_of, token_of
 from generator_service.core import Outcome, Report, Request
-from generator_service.objects import Objects, open_objects
+from generator_service.objects import Objects
 from generator_service.store import Store, StoreUnavailableError
 from reelgate.generator.v1 import generator_pb2 as pb
 from reelgate.generator.v1.generator_pb2_grpc import GeneratorServiceStub

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from generator_service.address import open_objects
 from generator_service.claims import Claims
 from generator_service.core import Progress, Stage
 from generator_service.heartbeat import Heartbeat
 from generator_service.lease import Watcher
-from generator_service.objects import LocalObjects, Objects, StoreUnavailableError, open_objects
+from generator_service.objects import LocalObjects, Objects, StoreUnavailableError
 from tests.generator_service.bucket import KEYS
 from tests.generator_service.panic import Panic
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from generator_service.objects import LocalObjects, Objects, StoreUnavailableError, open_objects
+from generator_service.address import open_objects
+from generator_service.objects import LocalObjects, Objects, StoreUnavailableError
 from tests.generator_service.bucket import KEYS, endpoint, new_bucket
 
 
