@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py --out gpu.json                 every row, each in a process of its own
     python benchmarks/gpu.py --out gpu.json --row step-480p --row step-480p-fp8
+    python benchmarks/gpu.py --out gpu.json --seconds 560   as many as fit, the most telling first; again: those that are left
     python benchmarks/gpu.py --table gpu.json               the table again, from what is kept
     python benchmarks/gpu.py --cpu-check                    the same lines at small sizes, on a CPU: proves the script, times nothing
 
@@ -37,39 +38,43 @@ from benchmarks import gpu_parts, gpu_steps, gpu_whole
 from benchmarks.gpu_bench import Bench
 from benchmarks.gpu_model import Model
 from benchmarks.gpu_table import goals, table
+from benchmarks.gpu_time import Ceilings
 from benchmarks.report import close
 
 # With its number: torch's cap of memory refuses a device without one.
 FIRST_GPU = torch.device("cuda", 0)
 ROW_LIMIT_S = 570.0
+# With less no row is begun.
+LEAST_S = 90.0
 FP8, VAE, SWAP = {"quantisation": "fp8"}, {"vae_dtype": "bfloat16"}, {"text_encoder": "swap"}
+# Those first that tell most for their time: who has a card for a quarter of an hour gets about the first nine.
 ROWS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "device": gpu_parts.of_device,
-    "attention": gpu_parts.kernels,
-    "precision": gpu_parts.precisions,
     "step-480p": lambda bench: gpu_steps.exact_step(bench, bench.p480),
     "step-480p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="fp8"),
-    "step-480p-int8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="int8"),
-    "step-480p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p480),
+    "memory-bf16-swap": lambda bench: gpu_whole.memory(bench, **SWAP),
+    "decode-720p": gpu_parts.decode,
     "step-720p": lambda bench: gpu_steps.own_step(bench, bench.p720),
     "step-720p-fp8": lambda bench: gpu_steps.own_step(bench, bench.p720, quantisation="fp8"),
-    "step-720p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p720),
+    "memory-fp8-swap": lambda bench: gpu_whole.memory(bench, **FP8, **SWAP),
     "request-480p": lambda bench: gpu_whole.request(bench, bench.p480),
+    "precision": gpu_parts.precisions,
+    "attention": gpu_parts.kernels,
     "request-720p": lambda bench: gpu_whole.request(bench, bench.p720),
-    "request-480p-attention8": lambda bench: gpu_whole.request(bench, bench.p480, eight_bit=True),
-    "request-720p-attention8": lambda bench: gpu_whole.request(bench, bench.p720, eight_bit=True),
+    "switch": gpu_steps.switch,
     "memory-bf16": lambda bench: gpu_whole.memory(bench),
     "memory-fp8": lambda bench: gpu_whole.memory(bench, **FP8),
-    "memory-bf16-swap": lambda bench: gpu_whole.memory(bench, **SWAP),
-    "memory-fp8-swap": lambda bench: gpu_whole.memory(bench, **FP8, **SWAP),
-    "memory-bf16-vae16": lambda bench: gpu_whole.memory(bench, **VAE),
-    "memory-fp8-vae16": lambda bench: gpu_whole.memory(bench, **FP8, **VAE),
+    "step-480p-int8": lambda bench: gpu_steps.own_step(bench, bench.p480, quantisation="int8"),
+    "prompt-length": gpu_steps.prompt_lengths,
     "memory-80": lambda bench: gpu_whole.memory(bench, 80, **FP8),
     "memory-48": lambda bench: gpu_whole.memory(bench, 48, **FP8, **VAE),
     "memory-24": lambda bench: gpu_whole.memory(bench, 24, **FP8, **VAE, text_encoder="host", offload="expert"),
-    "decode-720p": gpu_parts.decode,
-    "switch": gpu_steps.switch,
-    "prompt-length": gpu_steps.prompt_lengths,
+    "memory-bf16-vae16": lambda bench: gpu_whole.memory(bench, **VAE),
+    "memory-fp8-vae16": lambda bench: gpu_whole.memory(bench, **FP8, **VAE),
+    "step-480p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p480),
+    "step-720p-fp8-attention8": lambda bench: gpu_steps.eight_bit_attention(bench, bench.p720),
+    "request-480p-attention8": lambda bench: gpu_whole.request(bench, bench.p480, eight_bit=True),
+    "request-720p-attention8": lambda bench: gpu_whole.request(bench, bench.p720, eight_bit=True),
 }
 Kept = dict[str, Any]
 
@@ -127,7 +132,7 @@ def environment(device: torch.device) -> dict[str, str]:
 
 def keep(path: Path | None, name: str, row: Kept, about: Mapping[str, str]) -> Kept:
     """All rows so far, this one among them; written beside the old file and put in its place."""
-    kept: Kept = json.loads(path.read_text("utf-8")) if path is not None and path.is_file() else {"rows": {}}
+    kept: Kept = {"rows": {}} if path is None else kept_in(path)
     kept["environment"] = dict(about)
     kept["rows"][name] = row
     if path is not None:
@@ -139,12 +144,12 @@ def keep(path: Path | None, name: str, row: Kept, about: Mapping[str, str]) -> K
 
 def said(name: str, row: Kept) -> str:
     if "error" in row:
-        return f"{name:<26} {row['wall_s']:>6.1f} s  {row['error'][:150]}"
-    return f"{name:<26} {row['wall_s']:>6.1f} s  {', '.join(_figures(row))[:200]}"
+        return f"{name:<26} {row.get('wall_s', 0.0):>6.1f} s  {row['error'][:150]}"
+    return f"{name:<26} {row.get('wall_s', 0.0):>6.1f} s  {', '.join(_figures(row))[:200]}"
 
 
 def _figures(row: Kept) -> list[str]:
-    plain = {key: value for key, value in row.items() if key not in ("wall_s", "when", "floor", "marks")}
+    plain = {key: value for key, value in row.items() if key not in ("wall_s", "when", "floor", "marks", "longest")}
     return [f"{key} {_short(value)}" for key, value in plain.items() if value is not None]
 
 
@@ -170,18 +175,43 @@ def check(names: list[str]) -> Kept:
     return kept
 
 
-def on_gpu(names: list[str], out: Path) -> Kept:
-    """Several rows in a process each, so that none finds the memory or the graphs of another; one in this process."""
-    kept: Kept = {"rows": {}}
-    for name in names:
+def on_gpu(names: list[str], out: Path, *, rounds: int = 3, seconds: float | None = None) -> Kept:
+    """Several rows in a process each, so that none finds the memory or the graphs of another; one in this process. With ``seconds``
+    none begins that may not end within them, and what was measured before is left as it is."""
+    begun = time.perf_counter()
+    kept = kept_in(out)
+    for name in names if seconds is None else left(names, kept):
         if len(names) > 1:
-            command = [sys.executable, __file__, "--row", name, "--out", str(out), "--quiet"]
-            kept = apart(command, name, out)
+            limit = ROW_LIMIT_S if seconds is None else min(ROW_LIMIT_S, seconds - (time.perf_counter() - begun))
+            if limit < LEAST_S:
+                break
+            command = [sys.executable, __file__, "--row", name, "--out", str(out), "--rounds", str(rounds), "--quiet"]
+            kept = apart(command, name, out, limit)
         else:
-            row = measured(name, Bench(Model(device=FIRST_GPU, real=True)))
+            bench = Bench(Model(device=FIRST_GPU, real=True), rounds=rounds, known=ceilings_in(kept))
+            row = measured(name, bench)
             kept = keep(out, name, row, environment(FIRST_GPU))
         print(said(name, kept["rows"][name]), flush=True)
     return kept
+
+
+def left(names: Sequence[str], kept: Kept) -> list[str]:
+    """Those without figures."""
+    return [name for name in names if "error" in kept["rows"].get(name, {"error": "not run"})]
+
+
+def kept_in(path: Path) -> Kept:
+    found: Kept = json.loads(path.read_text("utf-8")) if path.is_file() else {"rows": {}}
+    return found
+
+
+def ceilings_in(kept: Kept) -> Ceilings | None:
+    """Those of the same device and versions, where its own row has measured them."""
+    row = kept["rows"].get("device", {})
+    if "error" in row or kept.get("environment") != environment(FIRST_GPU):
+        return None
+    names = [field.name for field in dataclasses.fields(Ceilings)]
+    return Ceilings(**{name: row[name] for name in names}) if set(names) <= set(row) else None
 
 
 def apart(command: Sequence[str], name: str, out: Path, limit: float = ROW_LIMIT_S) -> Kept:
@@ -192,7 +222,7 @@ def apart(command: Sequence[str], name: str, out: Path, limit: float = ROW_LIMIT
         code: int | str = subprocess.run(command, check=False, timeout=limit).returncode
     except subprocess.TimeoutExpired:
         code = f"none, stopped after {limit:.0f} s"
-    kept: Kept = json.loads(out.read_text("utf-8")) if out.is_file() else {"rows": {}}
+    kept = kept_in(out)
     if code == 0 and name in kept["rows"]:
         return kept
     row = {
@@ -210,6 +240,10 @@ def main() -> int:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--cpu-check", action="store_true")
     parser.add_argument("--quick", action="store_true", help="without a GPU the same as --cpu-check")
+    parser.add_argument("--rounds", type=int, default=3, help="timed steps of a row, after one that warms")
+    parser.add_argument(
+        "--seconds", type=float, help="begin no row that may not end within them; skip those that are kept"
+    )
     parser.add_argument("--quiet", action="store_true", help="no table: for the processes of a row")
     chosen = parser.parse_args()
     names = chosen.row or list(ROWS)
@@ -222,7 +256,7 @@ def main() -> int:
         if chosen.out is None:  # beside everything: a later run goes on with it
             chosen.out = Path(tempfile.gettempdir()) / "reelgate-gpu.json"
         print(f"rows are kept in {chosen.out}")
-        kept = on_gpu(names, chosen.out)
+        kept = on_gpu(names, chosen.out, rounds=chosen.rounds, seconds=chosen.seconds)
     else:
         print("The same lines at small sizes on this CPU; no figure of it is one of the table's.")
         checked = check(names)
@@ -232,6 +266,14 @@ def main() -> int:
     if chosen.quiet:
         return 0
     table(kept)
+    print("every row, with its kernels and settings")
+    for name in ROWS:
+        print(
+            said(name, kept["rows"][name])
+            if (there or chosen.table) and name in kept["rows"]
+            else f"{name:<26} not measured"
+        )
+    print()
     return close(goals(kept)) or int(failed)
 
 

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """``model`` says where and how large; ``rounds`` are timed after ``warm`` ones. ``compile``: ours is compiled. ``wide``: the block of
-    `precisions` has A14B's width, on a CPU too.
+    `precisions` has A14B's width, on a CPU too. ``known``: ceilings that another row of the same run has measured.
     """
 
     model: Model
@@ -30,6 +30,7 @@ class Bench:
     warm: int = 1
     compile: bool = True
     wide: bool = True
+    known: gpu_time.Ceilings | None = None
 
     @property
     def device(self) -> torch.device:
@@ -45,7 +46,7 @@ class Bench:
 
     @cached_property
     def ceilings(self) -> gpu_time.Ceilings:
-        return gpu_time.ceilings(self.device, real=self.model.real)
+        return self.known or gpu_time.ceilings(self.device, real=self.model.real)
 
     def peak(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
@@ -108,10 +109,10 @@ def eight_bit_kernel(bench: Bench, size: Size) -> str:
     return chosen
 
 
-def floor(bench: Bench, engine: Engine, take: Any, *, fp8: bool = False) -> dict[str, float]:
+def floor(bench: Bench, engine: Engine, take: Any, *, fp8: bool = False, attention8: bool = False) -> dict[str, float]:
     geometry = gpu_model.geometry_of(bench.model, engine.tier, list(engine.experts))
     shape: Shape = geometry.shape(take)
-    return gpu_time.floor(geometry, shape, bench.ceilings, fp8=fp8)
+    return gpu_time.floor(geometry, shape, bench.ceilings, fp8=fp8, attention8=attention8)
 
 
 def share(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from diffusers import WanPipeline
 
-from benchmarks import gpu_model, gpu_time
+from benchmarks import gpu_model, gpu_parts, gpu_profile, gpu_time
 from benchmarks.gpu_bench import Bench, Row, Size, eight_bit_kernel, fast, floor, share
 from benchmarks.gpu_model import engine_of, state_of, take_of, tier_of
-from generator_service import compiled
+from generator_service import attention, compiled
 from generator_service.engine import Denoising, Engine
 from generator_service.swap import Swap
+
+# Measured on a block of full width on a CPU: 0.030 and 0.071.
+BLOCK_BOUNDS = {"int8": 0.045, "fp8": 0.1}
+# Of what a step moves: loose, forty blocks add their rounding up.
+BOUNDS = {"none": 0.05, "int8": 0.08, "fp8": 0.15, "attention8": 0.05}
 
 
 def exact_step(bench: Bench, size: Size) -> Row:
@@ -47,6 +52,8 @@ def exact_step(bench: Bench, size: Size) -> Row:
         warm=bench.warm,
         rounds=bench.rounds,
     )
+    peak = bench.peak()
+    once = dataclasses.replace(state, scheduler=_again(ours, take, state))
     return {
         "seconds": spent["ours"],
         "stock_seconds": spent["stock"],
@@ -55,24 +62,44 @@ def exact_step(bench: Bench, size: Size) -> Row:
         "graphs": compiled.graphs() - graphs,
         "kernels": gpu_model.kernels_of(ours),
         "floor": floor(bench, ours, take),
-        "peak_bytes": bench.peak(),
+        "peak_bytes": peak,
+        "profile": gpu_profile.of(lambda: _one(ours, once), bench.device),
     }
 
 
+class WrongError(RuntimeError):
+    """A step gives other numbers than rounding can: its time is no figure."""
+
+
 def own_step(bench: Bench, size: Size, **changes: Any) -> Row:
-    """A step of ours with other settings."""
+    """A step of ours with other settings, checked before it is timed: beside one of the plain model in 16 bits with the same weights.
+    Raises `WrongError`."""
     tier = tier_of(bench.model, *size, **(fast(bench) | changes))
-    engine = engine_of(bench.model, tier, [bench.model.expert()])
-    take, graphs = take_of(tier), compiled.graphs()
+    if tier.quantisation != "none":
+        _check_block(bench, tier.quantisation)
+    expert = bench.model.expert()
+    right = _moved(bench, engine_of(bench.model, tier_of(bench.model, *size), [expert]))
+    engine = engine_of(bench.model, tier, [expert])
+    bench.fresh()
+    graphs = compiled.graphs()
+    difference = share(_moved(bench, engine), right)
+    eight = tier.attention in attention.EIGHT_BITS
+    bound = BOUNDS[tier.quantisation] + (BOUNDS["attention8"] if eight else 0.0)
+    if not difference <= bound:
+        raise WrongError(
+            f"the step differs by {difference:.3g} of its length from the plain one, at most {bound} is rounding"
+        )
+    take = take_of(tier)
     state = state_of(engine, bench.model, take)
     spent = gpu_time.interleaved(
         {"ours": lambda: engine.step(state)}, bench.device, warm=bench.warm, rounds=bench.rounds
     )
     return {
         "seconds": spent["ours"],
+        "difference": difference,
         "graphs": compiled.graphs() - graphs,
         "kernels": gpu_model.kernels_of(engine),
-        "floor": floor(bench, engine, take, fp8=tier.quantisation == "fp8"),
+        "floor": floor(bench, engine, take, fp8=tier.quantisation == "fp8", attention8=eight),
         "peak_bytes": bench.peak(),
     }
 
@@ -111,7 +138,7 @@ def switch(bench: Bench) -> Row:
 
 
 def prompt_lengths(bench: Bench) -> Row:
-    """A step by the prompt's length, with the whole window and with its padding folded into one row."""
+    """A step by the prompt's length, shortest and longest, with the whole window and with its padding folded into one row."""
     found: Row = {}
     expert = bench.model.expert()
     # The kernel of cross-attention has to take the bias of a folded text.
@@ -119,7 +146,8 @@ def prompt_lengths(bench: Bench) -> Row:
     tier = tier_of(bench.model, *bench.p480, **settings)
     plain = engine_of(bench.model, tier, [expert])
     folded = Engine(dataclasses.replace(plain.parts, tier=tier.model_copy(update={"fold_text": True})))
-    for tokens in (16, 64, 128, 256, 512):
+    # What lies between is between: folding saves at most the text's share of a step.
+    for tokens in (16, 512):
         states = {
             name: (engine, state_of(engine, bench.model, take_of(tier), tokens=tokens, negative=tokens))
             for name, engine in (("whole", plain), ("folded", folded))
@@ -134,6 +162,21 @@ def prompt_lengths(bench: Bench) -> Row:
         for engine, _ in states.values():
             engine.text.clear()
     return found
+
+
+def _check_block(bench: Bench, kind: str) -> None:
+    """Of what one block adds to its input: a step's answer is mostly its input, and hides a product that is wrong by a fifth."""
+    error = gpu_parts.precisions(bench)[kind]
+    if not error <= BLOCK_BOUNDS[kind]:
+        raise WrongError(f"{kind} in one block is {error:.3g} off, at most {BLOCK_BOUNDS[kind]} is rounding")
+
+
+def _moved(bench: Bench, engine: Engine) -> torch.Tensor:
+    """By what the first step moves the latents: the model's answer, without the noise that hides it."""
+    state = state_of(engine, bench.model, take_of(engine.tier))
+    before = state.latents.clone()
+    engine.step(state)
+    return state.latents - before
 
 
 def _pipeline(bench: Bench) -> WanPipeline:

@@ -85,16 +85,19 @@ def best(call: Callable[[], Any], device: torch.device, *, rounds: int = 8) -> f
     return median([seconds(call, device) for _ in range(2 + rounds)][2:])
 
 
-def floor(geometry: Geometry, shape: Shape, found: Ceilings, *, fp8: bool = False) -> dict[str, float]:
-    """A step's operations and bytes, and the seconds that each takes at the ceiling. In 8 bits the linear layers, and attention
-    still in 16."""
+def floor(
+    geometry: Geometry, shape: Shape, found: Ceilings, *, fp8: bool = False, attention8: bool = False
+) -> dict[str, float]:
+    """A step's operations and bytes, and the seconds that each takes at the ceiling. ``fp8``: the linear layers in 8 bits;
+    ``attention8``: attention too."""
     work = flops.step(geometry, shape)
     tokens, layers = geometry.tokens(shape), shape.passes * geometry.layers
     spared = shape.passes - 1 if geometry.shares_passes else 0
     attention = 4.0 * tokens * geometry.width * ((layers - spared) * tokens + layers * geometry.window)
-    rate = found.fp8 if fp8 and found.fp8 else found.bf16
+    eight = found.fp8 or found.bf16
+    rate, attention_rate = (eight if fp8 else found.bf16), (eight if attention8 else found.bf16)
     moved = step_bytes(geometry, shape)
-    by_work = (work - attention) / rate + attention / found.bf16
+    by_work = (work - attention) / rate + attention / attention_rate
     by_bytes = moved / found.copy
     return {"flops": work, "bytes": moved, "seconds_by_flops": by_work, "seconds_by_bytes": by_bytes}
 

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generator_service import ladder
@@ -243,7 +244,7 @@ class Worker:
             model=engine.parts.weights if engine else "",
             execution=engine.execution if engine else take.execution,
             versions=engine.parts.versions if engine else {},
-            settings=engine.settings if engine else {},
+            settings=_told(engine.settings) if engine else {},
             started_ms=tally.started_ms,
             ended_ms=now_ms(),
             **more,
@@ -253,6 +254,11 @@ class Worker:
         """Device time in nanoseconds: see `core.Report`."""
         on_cpu = self.engines[request.take.tier].parts.device.type == "cpu"
         return time.process_time_ns() if on_cpu else time.perf_counter_ns()
+
+
+def _told(settings: Mapping[str, str]) -> dict[str, str]:
+    """Reports travel to clients, whom the folders of this machine do not concern: of those the last name is told."""
+    return {name: Path(value).name if Path(value).is_absolute() else value for name, value in settings.items()}
 
 
 def failure_of(error: BaseException, stage: Stage) -> Failure:

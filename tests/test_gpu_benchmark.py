@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch.cuda._utils import _get_device_index
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_profile, gpu_steps
 from benchmarks.gpu_bench import Bench
 from benchmarks.gpu_model import Model
+from generator_service import precision
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
@@ -35,7 +36,7 @@ def test_every_row_runs_on_a_cpu_and_none_of_its_figures_passes_for_a_gpus(tmp_p
     done = run("--cpu-check", "--out", str(kept))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.strip().splitlines()
-    assert lines[-1] == "0 met, 0 missed, 21 not measured"
+    assert lines[-1] == "0 met, 0 missed, 22 not measured"
     rows = json.loads(kept.read_text())["rows"]
     assert {name for name, row in rows.items() if "error" in row} == NEEDS_EIGHT_BIT_KERNEL
     # Both sides of the comparison compute the same, so that their times may be compared.
@@ -58,10 +59,48 @@ def test_the_table_counts_what_was_kept_against_its_goals(tmp_path: Path) -> Non
     (tmp_path / "kept.json").write_text(json.dumps({"rows": rows, "environment": {"device": "a card"}}))
     done = run("--table", str(tmp_path / "kept.json"))
     assert done.returncode == 1
-    assert done.stdout.strip().splitlines()[-1] == "3 met, 2 missed, 16 not measured"
+    assert done.stdout.strip().splitlines()[-1] == "3 met, 2 missed, 17 not measured"
     assert "4.900 s     4.000     1.23  SGLang 5.14" in done.stdout
     assert "RuntimeError: no room" in done.stdout
     assert "device: a card" in done.stdout
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.2])
+def test_a_product_that_is_wrong_is_not_timed(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    product = precision.fp8_product
+    monkeypatch.setattr(precision, "fp8_product", lambda *each: factor * product(*each))
+    bench = Bench(
+        Model(device=torch.device("cpu"), real=False, dtype=torch.float32), rounds=1, compile=False, wide=False
+    )
+    with pytest.raises(gpu_steps.WrongError, match="fp8 in one block"):
+        gpu_steps.own_step(bench, bench.p480, quantisation="fp8")
+
+
+def test_within_a_budget_only_rows_are_begun_that_are_left_and_may_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, now = tmp_path / "gpu.json", [0.0]
+    asked: list[tuple[str, float]] = []
+
+    def apart(command: list[str], name: str, path: Path, limit: float) -> dict[str, Any]:
+        asked.append((name, limit))
+        now[0] += 200.0
+        assert command[command.index("--rounds") + 1] == "2"
+        return gpu.keep(path, name, {"wall_s": 200.0, "when": ""}, {})
+
+    monkeypatch.setattr(gpu, "apart", apart)
+    monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
+    gpu.keep(out, "a", {"wall_s": 1.0, "when": ""}, {})
+    gpu.keep(out, "b", {"wall_s": 1.0, "when": "", "error": "no room"}, {})
+    gpu.on_gpu(["a", "b", "c", "d", "e"], out, rounds=2, seconds=480.0)
+    # What is kept is left, what failed is tried again, and 80 s are too few for another.
+    assert asked == [("b", 480.0), ("c", 280.0)]
+    assert gpu.left(["a", "b", "c", "d", "e"], gpu.kept_in(out)) == ["d", "e"]
+
+
+def test_kernels_are_told_apart_by_their_names() -> None:
+    names = ["cudnn_generated_fort_native_sdpa_sm90", "nvjet_hsh_128x256", "triton_poi_fused_add_0", "flash_fwd_kernel"]
+    assert [gpu_profile.kind_of(name) for name in names] == ["attention", "products", "other", "attention"]
 
 
 @pytest.mark.parametrize(
