@@ -57,11 +57,14 @@ class Catalogue:
         self._objects.delete(_folder(tenant) + entry.key)
 
     def page(self, tenant: str, after: str, most: int) -> list[Entry]:
-        """At most ``most`` entries, newest first, behind the key ``after`` ("": from the newest on)."""
-        folder = _folder(tenant)
-        paths = self._objects.first(folder, most, after)
-        found = (Entry.of(path.removeprefix(folder)) for path in paths)
-        return [entry for entry in found if entry is not None]
+        """At most ``most`` entries, newest first, behind the key ``after`` ("": from the newest on). Fewer only where there are no more:
+        what is none of ours in the folder is passed over."""
+        folder, found = _folder(tenant), list[Entry]()
+        while len(found) < most and (paths := self._objects.first(folder, most, after)):
+            entries = (Entry.of(path.removeprefix(folder)) for path in paths)
+            found += [entry for entry in entries if entry is not None]
+            after = paths[-1].removeprefix(folder)
+        return found[:most]
 
 
 def token_of(tenant: str, entry: Entry) -> str:

@@ -83,13 +83,13 @@ class Claims:
         """The claim on a new run of ``name``, called ``run`` or something new; None when a run of it has not ended. Not synced:
         after a power cut the sweep of `recovery.Recovery` finds a request that has lost its claim."""
         claim = Claim(run=run or uuid.uuid4().hex, owner=owner, trace=trace)
-        tag = self._objects.create(_path(name), CLAIM.dump_json(claim), sync=False)
+        tag = self._objects.create(path_of(name), CLAIM.dump_json(claim), sync=False)
         return None if tag is None else Held(claim=claim, tag=tag)
 
     def read(self, name: str) -> Held | None:
         """None when there is no unfinished run. A torn claim reads as one that nobody owns: its request decides, and knows which
         run it was accepted for."""
-        found = self._objects.get(_path(name))
+        found = self._objects.get(path_of(name))
         if found is None:
             return None
         try:
@@ -103,7 +103,7 @@ class Claims:
 
         Not synced: what a power cut may take back is an owner, who is dead then, or an attempt, which it was the end of.
         """
-        tag = self._objects.swap(_path(name), held.tag, CLAIM.dump_json(claim), sync=False)
+        tag = self._objects.swap(path_of(name), held.tag, CLAIM.dump_json(claim), sync=False)
         if tag is None:
             raise ClaimLostError(name)
         return Held(claim=claim, tag=tag)
@@ -120,7 +120,7 @@ class Claims:
     def end(self, name: str) -> None:
         """After the report. First the claim, then the wish: who wishes looks for the claim afterwards, so one of the two sees the other.
         What a store that goes away in between leaves of a wish, the next look for unfinished runs forgets."""
-        self._objects.delete(_path(name))
+        self._objects.delete(path_of(name))
         with suppress(StoreUnavailableError):
             self.forget_wish(name)
 
@@ -142,7 +142,7 @@ class Claims:
         found, held = self._objects.get(_cancel(name)), self.read(name)
         if found is None or (held is not None and held.claim.run.encode() == found.data):
             return
-        # A wish for a later run may have taken this one's place since.
+        # A wish for a later run may have taken this one's place since (one that comes between the two is lost).
         if self._objects.swap(_cancel(name), found.tag, b"", sync=False) is not None:
             self._objects.delete(_cancel(name))
 
@@ -151,11 +151,17 @@ class Claims:
         return [f"videos/{path.removeprefix('runs/')}" for path in self._objects.oldest_first("runs/")]
 
     def ask_to_cancel(self, name: str, run: str) -> None:
-        """Its owner's next heartbeat sees it, and so does whoever takes the run over. One that comes too late is not kept."""
+        """Its owner's next heartbeat sees it, and so does whoever takes the run over. One that comes too late is not kept, and takes no
+        place from one for a later run."""
+        if not self._unfinished(name, run):
+            return
         self._objects.put(_cancel(name), run.encode())
-        held = self.read(name)
-        if held is None or held.claim.run != run:
+        if not self._unfinished(name, run):
             self.forget_wish(name)
+
+    def _unfinished(self, name: str, run: str) -> bool:
+        held = self.read(name)
+        return held is not None and held.claim.run == run
 
     def _accepted(self, name: str) -> str:
         found = self._objects.get(f"{name}/request.json")
@@ -179,7 +185,8 @@ def accepted(request: bytes) -> Accepted:
         return Accepted()
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
+    """Where the claim on a video is."""
     return f"runs/{name.removeprefix('videos/')}"
 
 

@@ -19,7 +19,7 @@ STAGES = {
     core.Stage.DENOISE: pb.STAGE_DENOISE,
     core.Stage.DECODE: pb.STAGE_DECODE,
     core.Stage.ENCODE: pb.STAGE_ENCODE,
-    core.Stage.STORE: pb.STAGE_STORE,
+    core.Stage.STORE: pb.STAGE_ENCODE,
 }
 STATES = {
     core.Outcome.DONE: pb.VIDEO_STATE_DONE,

@@ -5,6 +5,7 @@ A store that is full or gone delays an end and never loses it: what is made wait
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from generator_service.keeper import Drop, Keeper
 from generator_service.metrics import Metrics
 from generator_service.objects import StoreUnavailableError
 from generator_service.run import Run
-from generator_service.store import Store, artefact_of
+from generator_service.store import RunOverError, Store, artefact_of
 from generator_service.worker import Worker, failure_of
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Finisher:
             run.tally.device_ns[Stage.ENCODE] += spent
             self._metrics.step(run.request.take.tier, Stage.ENCODE, None, spent / 1e9)
             if run.cancelling:
+                self._delivered.pop(run, None)
                 self.close(run, Outcome.CANCELLED)
                 return
             self._enter(run, Stage.STORE)
@@ -113,9 +115,11 @@ class Finisher:
                 lambda before: self._store.put_video(run.name, data, report, before),
             )
         except BaseException as error:
+            self._delivered.pop(run, None)
             self.fail(run, error)
         finally:
             self._delivered.pop(run, None)
+            self._go_on()
             self._room.release()
 
     def _enter(self, run: Run, stage: Stage) -> None:
@@ -155,6 +159,8 @@ class Finisher:
             stands = self._insist(run, look, write)
         if stands is not None and not self._insist(run, lambda: None, end_claim):
             stands = None
+        if stands is not None and stands.video is None:
+            self._keeper.look(run)
         self._told.ended(run, stands)
 
     def _insist(self, run: Run, look: Callable[[], Before], write: Callable[[Before], Done | None]) -> Done | None:
@@ -170,11 +176,20 @@ class Finisher:
                     self._held_up(run, "the lease cannot be renewed")
             except StoreUnavailableError as error:
                 self._held_up(run, str(error))
+            except RunOverError:
+                log.warning("a later run of %s was accepted: this one is not ended here", run.name)
+                return None
             if self._stopping.wait(AGAIN_S):
                 break
         return None
 
     def _held_up(self, run: Run, why: str) -> None:
-        """So are those behind it, whose pictures are made."""
-        for each in (run, *list(self._delivered)):
+        """Where that is the encoder's, so are those behind it, whose pictures are made."""
+        for each in list(self._delivered) if run in self._delivered else [run]:
             self._told.held_up(each, why)
+
+    def _go_on(self) -> None:
+        """The encoder is free for those that waited behind a run which the store had held up."""
+        for each in list(self._delivered):
+            if each.progress.waits_for_store:
+                self._told.advanced(each, dataclasses.replace(each.progress, waits_for_store=False))

@@ -5,9 +5,9 @@ never waits. A snapshot that cannot be written is logged and counted, the next o
 tried again until the store takes them.
 
 Snapshots and deletions end with the lease under which they were offered: others may be further by then. Final latents do not:
-they are the same whoever made them. A write that outlives its lease in the middle (a process that was stopped, a slow answer)
-cannot be called back. So it is made over what was there when the lease was looked at, or not at all, and what it may have left is
-looked after: a snapshot of a take that nobody makes goes again.
+they are the same whoever made them on the same kind of device. A write that outlives its lease in the middle (a process that
+was stopped, a slow answer) cannot be called back. So it is made over what was there when the lease was looked at, or not at all,
+and what it may have left is looked after: a snapshot of a take that nobody makes goes again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Drop:
 
 
 class Look:
-    """A snapshot was written, or may have been, when the lease was another's."""
+    """Somebody may have left a snapshot that nobody needs: it was written, or may have been, when the lease was another's, or two
+    videos of the take ended at the same time, each of which saw the other. Behind everything else, and in nobody's place."""
 
 
 Item = Snapshot | Latents | Drop | Look
@@ -91,6 +92,7 @@ class Keeper:
         self._store, self._claims, self._heart = store, claims, heart
         self.counts = Counts()
         self._line: OrderedDict[str, Offer] = OrderedDict()
+        self._looks: OrderedDict[str, Offer] = OrderedDict()
         self._writing: tuple[str, Offer] | None = None
         self._changed = threading.Condition()
         self._closing = self.failing = False
@@ -111,6 +113,12 @@ class Keeper:
             self._line[take] = Offer(video=run.name, held=run.held, item=item)
             self._changed.notify_all()
 
+    def look(self, run: Run) -> None:
+        """``run`` has ended, its claim is gone."""
+        with self._changed:
+            self._looks[run.request.take_name] = Offer(video=run.name, held=None, item=Look())
+            self._changed.notify_all()
+
     def latents(self, take: str) -> Latents | None:
         """Final latents that are still on their way to the store."""
         with self._changed:
@@ -121,7 +129,7 @@ class Keeper:
     def settle(self, take: str, stopped: Callable[[], bool]) -> bool:
         """Waits until nothing of ``take`` is on its way. False when ``stopped`` turned true before that."""
         with self._changed:
-            while take in self._line or (self._writing is not None and self._writing[0] == take):
+            while take in self._line or take in self._looks or (self._writing is not None and self._writing[0] == take):
                 if stopped():
                     return False
                 self._changed.wait(AGAIN_S)
@@ -131,7 +139,7 @@ class Keeper:
         """Writes what waits, for ``timeout`` seconds at most, and while the store takes it."""
         end = time.monotonic() + timeout
         with self._changed:
-            while (self._line or self._writing) and not self.failing and time.monotonic() < end:
+            while (self._line or self._looks or self._writing) and not self.failing and time.monotonic() < end:
                 self._changed.wait(AGAIN_S)
             self._closing = True
             self._changed.notify_all()
@@ -145,18 +153,18 @@ class Keeper:
             with self._changed:
                 self._writing, self.failing = None, not done
                 if not done:
-                    self._line.setdefault(take, offer)
+                    (self._looks if isinstance(offer.item, Look) else self._line).setdefault(take, offer)
                 self._changed.notify_all()
                 if not done and not self._closing:
                     self._changed.wait(AGAIN_S)
 
     def _next(self) -> tuple[str, Offer] | None:
         with self._changed:
-            while not self._line and not self._closing:
+            while not (self._line or self._looks or self._closing):
                 self._changed.wait()
             if self._closing:
                 return None
-            self._writing = self._line.popitem(last=False)
+            self._writing = (self._line or self._looks).popitem(last=False)
             return self._writing
 
     def _try(self, take: str, offer: Offer) -> bool:
@@ -202,7 +210,7 @@ class Keeper:
             finally:  # a write whose answer was lost may have been made all the same
                 if not (self._heart.sure and self._heart.holds(offer.held)):
                     with self._changed:
-                        self._line.setdefault(take, dataclasses.replace(offer, item=Look()))
+                        self._looks[take] = dataclasses.replace(offer, item=Look())
             if written:
                 self.counts.written += 1
                 return

@@ -90,12 +90,13 @@ class Objects:
             except (FileNotFoundError, NotFoundError):
                 return None
 
-    def replace(self, path: str, before: str | None, data: bytes) -> bool:
-        """Writes only where the object still is as `tag` said; False where somebody was there meanwhile. "" is whatever is there."""
+    def replace(self, path: str, before: str | None, data: bytes) -> str | None:
+        """Writes only where the object still is as `tag` said ("" is whatever is there). The new tag; None where somebody was there
+        meanwhile."""
         if before == "":
-            self.put(path, data)
-            return True
-        return (self.create(path, data) if before is None else self.swap(path, before, data)) is not None
+            with self._errors():
+                return self._write(path, data, "overwrite", sync=True)
+        return self.create(path, data) if before is None else self.swap(path, before, data)
 
     def put(self, path: str, data: bytes, *, sync: bool = True) -> None:
         """Without ``sync`` it outlives this process, but a folder may lose it with the machine's power."""

@@ -66,7 +66,8 @@ class Run:
     """Followers come and go; the run goes on until it ends, is cancelled, or the service stops (then ``report`` stays
     None).
 
-    `made` and `held_up` belong to the thread that works on the run, all others to the event loop's. ``cancelling`` is read by the
+    `made` and `held_up` belong to the thread that works on the run (its steps', the encoder's or that which closes it, one after the
+    other), all others to the event loop's. ``cancelling`` is read by the
     stepping thread between two steps. ``held`` is our claim on it; None while another generator makes it (``watched`` is its id),
     and we only pass on what the store knows. ``queued_at`` is when it was put in line, on the monotonic clock; None before, and from
     its first step on. ``trace`` is there where traces are kept.

@@ -38,7 +38,7 @@ class Frozen:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """``take`` is its name, ``execution`` the fingerprint of the engine that made it, ``run`` the run that did. ``versions`` are those of
-    the libraries, and the processor, whose kernels decide bits too; {} in what older versions of ours wrote.
+    the libraries, and the processor, whose kernels decide bits too; what older versions of ours did not write is not there.
     """
 
     take: str

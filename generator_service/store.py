@@ -11,7 +11,7 @@ again.
 
 A process that was stopped in the middle of a write ends it when it goes on, whatever became of its lease; nothing can call such a
 write back. So what ends a run is written over what was there when the lease was looked at, or not at all, and the first report of a
-run stands.
+run stands. A deletion knows no such condition: one that hangs for longer than a lease in the middle may take what a later owner made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import pydantic
 from generator_service import snapshot
 from generator_service.address import open_objects
 from generator_service.catalogue import Catalogue, Entry
-from generator_service.claims import Accepted, accepted
+from generator_service.claims import Accepted, accepted, path_of
 from generator_service.core import VIDEO_NAME, Artefact, Meter, Outcome, Report, Request
 from generator_service.objects import Objects, StoreUnavailableError
 
@@ -41,6 +41,10 @@ REQUEST = pydantic.TypeAdapter(Request)
 REPORT = pydantic.TypeAdapter(Report)
 # Of one video.
 ENDED_MOST = 100
+
+
+class RunOverError(Exception):
+    """It has ended, and a later one of the same name was accepted: nothing of it is to be written any more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,8 +121,9 @@ class Store:
         if request is None:
             return None
         known, report = accepted(raw or b""), self.report(name)
-        # A late write: that run had ended when this one was accepted.
-        stray = report is not None and bool(known.run) and bool(report.run) and report.run != known.run
+        # A late write of a run that had ended when this one was accepted; without a claim this one was never accepted.
+        other = report is not None and bool(known.run) and bool(report.run) and report.run != known.run
+        stray = other and self.objects.tag(path_of(name)) is not None
         return Record(
             request=request,
             report=None if stray else report,
@@ -164,32 +169,36 @@ class Store:
         return self.objects.tag(f"{name}/video.mp4")
 
     def put_video(self, name: str, data: bytes, report: Report, before: str | None = "") -> Report | None:
-        """Ends a run that has a video, see `put_report`. None, too, where the video is not as `video_tag` said ``before`` any more; ""
-        is whatever is there."""
-        if not self.objects.replace(f"{name}/video.mp4", before, data):
-            return None
-        return self.put_report(name, report)
+        """Ends a run that has a video, see `put_report`. None where the video is not as `video_tag` said ``before`` any more; "" is
+        whatever is there."""
+        self._check_current(name, report.run)
+        tag = self.objects.replace(f"{name}/video.mp4", before, data)
+        return None if tag is None else self.put_report(name, report, tag)
 
-    def put_report(self, name: str, report: Report) -> Report | None:
-        """Ends a run. The report that it has by now: the first one that was stored, whoever of its owners stored it. None where a
-        later run was accepted meanwhile."""
+    def put_report(self, name: str, report: Report, video: str = "") -> Report:
+        """Ends a run. The report that it has by now: the first one that was stored, whoever of its owners stored it; but that of the video
+        that is in its place, which is ours while it has the tag ``video``. Raises `RunOverError`."""
+        self._check_current(name, report.run)
         path, data = f"{name}/report.json", REPORT.dump_json(report)
         while self.objects.create(path, data) is None:
             found = self.objects.get(path)
             if found is None:
                 continue
             stored = _parse(REPORT, found.data)
-            if stored is not None and stored.run == report.run and not _other_video(stored, report):
+            same = stored is not None and stored.run == report.run
+            if stored is not None and same and not (_other_video(stored, report) and self.video_tag(name) == video):
                 return stored
-            if stored is not None and stored.run != report.run and not self._current(name, report.run):
-                return None
+            if not same:  # of a run before this one, or torn
+                self._check_current(name, report.run)
             if self.objects.swap(path, found.tag, data) is not None:
                 break
         return report
 
-    def _current(self, name: str, run: str) -> bool:
+    def _check_current(self, name: str, run: str) -> None:
         raw = self._get(f"{name}/request.json")
-        return raw is None or accepted(raw).run == run
+        current = "" if raw is None else accepted(raw).run
+        if current and run and current != run:
+            raise RunOverError(f"a later run of {name} was accepted")
 
     def latents(self, take: str) -> tuple[Final, bytes] | None:
         """The take's final latents (safetensors) and their report; None when there are none or they are damaged."""
@@ -224,7 +233,7 @@ class Store:
 
     def put_snapshot(self, take: str, data: bytes, before: str | None = "") -> bool:
         """False where the snapshot is not as `snapshot_tag` said ``before`` any more; "" is whatever is there."""
-        return self.objects.replace(f"{take}/snapshot.safetensors", before, data)
+        return self.objects.replace(f"{take}/snapshot.safetensors", before, data) is not None
 
     def drop_snapshot(self, take: str) -> None:
         self.objects.delete(f"{take}/snapshot.safetensors")
@@ -282,7 +291,7 @@ def artefact_of(data: bytes) -> Artefact:
 
 
 def _other_video(stored: Report, report: Report) -> bool:
-    """Both have a video, and not the same one: that of ``report`` is in its place."""
+    """Both have a video, and not the same one."""
     return None not in (stored.video, report.video) and stored.video != report.video
 
 

@@ -205,7 +205,9 @@ class Work:
     def _goes_with(self, found: Snapshot) -> bool:
         """Another torch may add in another order: half a take of each would be what no one engine can make again."""
         same = (found.take, found.execution) == (self._name, self._engine.execution)
-        return same and found.versions in ({}, self._engine.parts.versions)
+        ours = self._engine.parts.versions
+        # What an older version of ours did not write down is not held against it.
+        return same and all(ours.get(name) == version for name, version in found.versions.items())
 
 
 class Worker:

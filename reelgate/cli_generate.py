@@ -20,7 +20,18 @@ from reelgate.rpc.errors import CallCancelledError, ReelgateError
 
 SIZE = re.compile(r"(\d{1,5})[xX×](\d{1,5})")
 
-Server = Annotated[str, typer.Option(envvar="REELGATE_SERVER", metavar="HOST:PORT", help="preprocess_service.")]
+
+def check_address(address: str) -> str:
+    """Without a port gRPC would go to 443 and say that nobody is there."""
+    if not (re.search(r":\d+$", address) or address.startswith("unix:")):
+        raise typer.BadParameter(f"{address!r} has no port: HOST:PORT, as in {DEFAULT_ADDRESS}")
+    return address
+
+
+Server = Annotated[
+    str,
+    typer.Option(envvar="REELGATE_SERVER", metavar="HOST:PORT", help="preprocess_service.", callback=check_address),
+]
 
 
 def token() -> str | None:

@@ -9,8 +9,8 @@ from reelgate.rpc.channel import connect
 from reelgate.rpc.config import ChannelConfig
 
 
-async def serving(address: str, seconds: float) -> str:
-    """``SERVING``, ``NOT_SERVING``, or why nobody answered within ``seconds``."""
+async def serving(address: str, seconds: float, service: str = "") -> str:
+    """``SERVING``, ``NOT_SERVING``, or why nobody answered within ``seconds``. ``service``: of a part, as health names it."""
     channel = connect(ChannelConfig(target=address, attempts=1))
     try:
         check = channel.unary_unary(
@@ -18,7 +18,7 @@ async def serving(address: str, seconds: float) -> str:
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
-        answer = await check(health_pb2.HealthCheckRequest(), timeout=seconds)
+        answer = await check(health_pb2.HealthCheckRequest(service=service), timeout=seconds)
     except grpc.aio.AioRpcError as error:
         return f"{error.code().name}: {error.details()}"
     finally:

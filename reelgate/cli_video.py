@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from reelgate import cli_show as show
 from reelgate import values as v
-from reelgate.cli_generate import Server, check_output, token
+from reelgate.cli_generate import Server, check_address, check_output, token
 from reelgate.cli_health import serving
 from reelgate.client import DEFAULT_ADDRESS, Client
 
@@ -76,11 +76,12 @@ def download(
 
 
 def health(
-    address: Annotated[str, typer.Argument(metavar="HOST:PORT")],
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", callback=check_address)],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 3.0,
+    part: Annotated[str, typer.Option(help="store, liveness, tier/NAME and the like; all of it by default.")] = "",
 ) -> None:
     """Exit with 0 when the service at HOST:PORT serves, with 1 when it does not."""
-    answer = asyncio.run(serving(address, timeout))
+    answer = asyncio.run(serving(address, timeout, part))
     print(answer)
     raise typer.Exit(0 if answer == "SERVING" else 1)
 

@@ -168,7 +168,7 @@ def progress(m: gpb.Progress) -> v.Progress:
 def _stage(value: int) -> v.Stage:
     """A stage of a newer service than this client comes after all that are known here."""
     if value not in gpb.Stage.values():
-        return v.Stage.STORE
+        return v.Stage.ENCODE
     name = gpb.Stage.Name(gpb.Stage.ValueType(value)).removeprefix("STAGE_").lower()
     return v.Stage(name) if value else v.Stage.QUEUED
 

@@ -18,7 +18,6 @@ class Stage(enum.StrEnum):
     DENOISE = "denoise"
     DECODE = "decode"
     ENCODE = "encode"
-    STORE = "store"
 
 
 class State(enum.StrEnum):

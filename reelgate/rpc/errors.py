@@ -248,6 +248,9 @@ class QueueFullError(UnavailableError):
 
 
 class StoreUnavailableError(UnavailableError):
+    next_step = (
+        "Try again in a while. A store that is full stays so until its operator makes room: see docs/operating.md."
+    )
     retry_after = 5.0
 
 

@@ -72,6 +72,12 @@ def test_pages_follow_each_other_newest_first(objects: Objects) -> None:
     catalogue.put("acme", Entry(name="videos/" + "e" * 64, accepted_ms=9000))
     assert catalogue.page("acme", newest[2].key, 3) == newest[3:6]
     assert catalogue.page("acme", newest[5].key, 3) == newest[6:]
+    # What somebody else has left there ends no list.
+    folder = next(iter(objects.paths("tenants/"))).rpartition("/")[0]
+    for name in ("!first", newest[3].key + "x"):
+        objects.put(f"{folder}/{name}", b"")
+    assert len(catalogue.page("acme", "", 99)) == 8
+    assert catalogue.page("acme", newest[2].key, 3) == newest[3:6]
     catalogue.drop("acme", newest[6])
     assert catalogue.page("acme", newest[5].key, 3) == []
     assert catalogue.page("nobody", "", 3) == []

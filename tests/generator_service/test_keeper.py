@@ -310,3 +310,40 @@ def test_a_snapshot_that_another_video_of_the_take_goes_on_from_outlives_the_fir
     keeper.offer(owned(marked), Drop())
     assert keeper.settle(plain.take_name, deadline(10))
     assert index(store, plain) is None
+
+
+def test_a_newer_snapshot_in_line_does_not_hide_the_one_that_was_written_late(
+    keeper: Keeper, heart: Heart, door: Door, takes: Takes
+) -> None:
+    store, request = Store(door), takes.request
+    door.entered.clear()
+    door.open.clear()
+    keeper.offer(owned(request), takes.snapshots[0])
+    assert door.entered.wait(5)
+    keeper.offer(owned(request), takes.snapshots[1])
+    heart.sure = False
+    door.open.set()
+    assert keeper.settle(request.take_name, deadline(10))
+    assert index(store, request) is None
+
+
+def test_two_videos_of_a_take_that_end_at_the_same_time_on_two_generators_leave_no_snapshot(
+    keeper: Keeper, door: Door, tiny: Tiny, takes: Takes
+) -> None:
+    store, claims, plain, marked = Store(door), Claims(door), takes.request, tiny(watermark="Acme")
+    other = Keeper(store, claims, Heart())
+    other.start()
+    for request in (plain, marked):
+        claims.open(request.name, "me", "r")
+        store.accept(request, "r")
+    keeper.offer(owned(plain), takes.snapshots[1])
+    assert keeper.settle(plain.take_name, deadline(10))
+    for each, request in ((keeper, plain), (other, marked)):
+        each.offer(owned(request), Drop())
+        assert each.settle(request.take_name, deadline(10))
+    for each, request in ((keeper, plain), (other, marked)):
+        claims.end(request.name)
+        each.look(owned(request))
+        assert each.settle(request.take_name, deadline(10))
+    other.close(1)
+    assert index(store, plain) is None

@@ -490,10 +490,10 @@ class Panicking(Store):
             raise Panic
         return super().put_video(name, data, report, before)
 
-    def put_report(self, name: str, report: Report) -> Report | None:
+    def put_report(self, name: str, report: Report, video: str = "") -> Report:
         if self.over == "report":
             raise Panic
-        return super().put_report(name, report)
+        return super().put_report(name, report, video)
 
 
 async def test_a_panic_at_the_end_of_a_run_ends_that_run_and_nothing_else(

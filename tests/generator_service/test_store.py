@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pydantic
 import pytest
 
+from generator_service.claims import Claims
 from generator_service.core import Failure, Outcome, Report, Request, Stage
-from generator_service.store import Store, StoreUnavailableError, artefact_of
+from generator_service.store import RunOverError, Store, StoreUnavailableError, artefact_of
 
 Tiny = Callable[..., Request]
 VIDEO = b"ftyp" + bytes(range(256)) * 20
@@ -81,18 +83,50 @@ def test_a_report_that_comes_after_a_later_run_was_accepted_is_nothing(store: St
     name, late = tiny().name, ending(Outcome.FAILED, "r")
     store.accept(tiny(), "r")
     store.put_report(name, ending(Outcome.CANCELLED, "r"))
+    claims = Claims(store.objects)
+    claims.open(name, "owner", "s")
     store.accept(tiny(), "s", last=store.report(name))
-    store.put_report(name, late)
+    for write in (lambda: store.put_report(name, late), lambda: store.put_video(name, b"late", late)):
+        with pytest.raises(RunOverError):
+            write()
+    # It was on its way already when the later run was accepted.
+    stray = pydantic.TypeAdapter(Report).dump_json(late)
+    store.objects.put(f"{name}/report.json", stray)
     record = store.record(name)
     assert record is not None
     assert (record.run, record.report) == ("s", None)
     second = dataclasses.replace(done(VIDEO), run="s")
     assert store.put_video(name, VIDEO, second) == second
-    assert store.put_report(name, late) is None
+    with pytest.raises(RunOverError):
+        store.put_report(name, late)
     assert store.video(name) == (second, VIDEO)
     ended = store.ended(name, "r")
     assert ended is not None
     assert ended.outcome is Outcome.CANCELLED
+
+
+def test_of_a_run_that_was_never_accepted_whole_the_one_before_is_told(store: Store, tiny: Tiny) -> None:
+    """Its request was stored, the report of before could not be taken away, and its claim went again."""
+    name, ended = tiny().name, ending(Outcome.CANCELLED, "r")
+    store.accept(tiny(), "r")
+    store.put_report(name, ended)
+    raw = pydantic.TypeAdapter(Report).dump_json(ended)
+    store.accept(tiny(), "s", last=ended)
+    store.objects.put(f"{name}/report.json", raw)
+    record = store.record(name)
+    assert record is not None
+    assert record.report == ended
+
+
+def test_who_was_stopped_between_its_video_and_its_report_takes_no_others_place(store: Store, tiny: Tiny) -> None:
+    name, other = tiny().name, b"made elsewhere, on another kind of processor"
+    store.accept(tiny(), "r")
+    late, right = (dataclasses.replace(done(data), run="r") for data in (VIDEO, other))
+    tag = store.objects.replace(f"{name}/video.mp4", store.video_tag(name), VIDEO)
+    assert tag is not None
+    assert store.put_video(name, other, right, store.video_tag(name)) == right
+    assert store.put_report(name, late, tag) == right
+    assert store.video(name) == (right, other)
 
 
 def test_a_video_is_not_written_over_one_that_was_not_there_when_it_was_looked(store: Store, tiny: Tiny) -> None:

@@ -72,7 +72,7 @@ async def test_json_alone_is_on_standard_output(run: Run, gate: Gate, tmp_path: 
 
 
 async def test_generate_says_once_that_a_video_waits_for_the_store(run: Run, gate: Gate, tmp_path: Path) -> None:
-    gate.twin.after = 3 * [gpb.Progress(stage=gpb.STAGE_STORE, steps=1, waits_for_store=True)]
+    gate.twin.after = 3 * [gpb.Progress(stage=gpb.STAGE_ENCODE, steps=1, waits_for_store=True)]
     code, _, said = await run("generate", PROMPT, "-o", tmp_path / "x.mp4", "--server", gate.address)
     assert (code, said) == (0, f"accepted: {NAME}\nnote: {WAITS_FOR_STORE}\n")
 
@@ -100,6 +100,19 @@ async def test_list_shows_the_newest_and_says_that_there_are_more(run: Run, gate
     code, out, said = await run("list", "--json", *server)
     newest, older = json.loads(out)
     assert (code, said, newest["name"], older["state"]) == (0, "", NAME, "done")
+
+
+async def test_an_address_without_a_port_is_refused_with_what_one_looks_like(run: Run) -> None:
+    for arguments in (("get", NAME, "--server", "localhost"), ("get", NAME, "--server", ":"), ("health", "127.0.0.1")):
+        code, out, said = await run(*arguments)
+        assert (code, out) == (2, "")
+        assert "no port" in said
+
+
+async def test_health_of_a_part_that_there_is_not_is_no_health(run: Run, gate: Gate) -> None:
+    code, out, said = await run("health", gate.address, "--part", "tier/none")
+    assert code == 1
+    assert "NOT_FOUND" in out + said
 
 
 async def test_health_is_an_exit_code(run: Run, gate: Gate) -> None:
@@ -180,7 +193,7 @@ async def test_a_refusal_is_one_line_with_its_reason_then_what_to_do(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("server", [NOBODY, "nonsense", ":", "no such host:80"])
+@pytest.mark.parametrize("server", [NOBODY, "no such host:80"])
 @pytest.mark.parametrize("verb", ["get", "generate", "prepare"])
 async def test_no_server_is_one_line_and_how_to_start_one(verb: str, server: str, run: Run, tmp_path: Path) -> None:
     target = ["-o", str(tmp_path / "x.mp4")] if verb == "generate" else []

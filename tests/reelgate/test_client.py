@@ -74,12 +74,12 @@ async def test_events_come_in_order_and_carry_what_was_asked(client: Client, gat
 async def test_a_wait_for_the_store_is_told_and_a_stage_that_is_not_known_yet_comes_after_all_that_are(
     client: Client, gate: Gate
 ) -> None:
-    gate.twin.after = [gpb.Progress(stage=gpb.STAGE_STORE, steps=1, waits_for_store=True), gpb.Progress(stage=99)]  # type: ignore[arg-type]
+    gate.twin.after = [gpb.Progress(stage=gpb.STAGE_ENCODE, steps=1, waits_for_store=True), gpb.Progress(stage=99)]  # type: ignore[arg-type]
     told = [event async for event in client.generate(PROMPT) if isinstance(event, Progress)]
     assert [(each.stage, each.waits_for_store) for each in told[-3:]] == [
         (v.Stage.DENOISE, False),
-        (v.Stage.STORE, True),
-        (v.Stage.STORE, False),
+        (v.Stage.ENCODE, True),
+        (v.Stage.ENCODE, False),
     ]
 
 

@@ -19,7 +19,6 @@ class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STAGE_DENOISE: _ClassVar[Stage]
     STAGE_DECODE: _ClassVar[Stage]
     STAGE_ENCODE: _ClassVar[Stage]
-    STAGE_STORE: _ClassVar[Stage]
 
 class VideoState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,7 +42,6 @@ STAGE_TEXT: Stage
 STAGE_DENOISE: Stage
 STAGE_DECODE: Stage
 STAGE_ENCODE: Stage
-STAGE_STORE: Stage
 VIDEO_STATE_UNSPECIFIED: VideoState
 VIDEO_STATE_RUNNING: VideoState
 VIDEO_STATE_DONE: VideoState
