@@ -38,7 +38,8 @@ def compile_blocks(expert: WanTransformer3DModel) -> None:
     """From the next pass on. A block that cannot be one graph raises then.
 
     Products in 8 bits are lowered to Triton templates that are tried one by one, a hundred for each shape, though nobody asked for
-    tuning: minutes at each start, and a choice by chance, which may change bits. The library's own kernel is as good.
+    tuning: minutes at each start, and a choice by chance, which may change bits. The library's own kernel is taken; whether a
+    template would be faster was not measured.
     """
     expert.compile_repeated_blocks(fullgraph=True, options=OPTIONS)
 

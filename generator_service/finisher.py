@@ -147,7 +147,7 @@ class Finisher:
 
         def given_up() -> bool:
             if self._keeper.failing:
-                self._held_up(run, "its latents cannot be stored yet")
+                self._held_up(run, "what is kept of its take cannot be written yet")
             return (self._stopping.is_set() and self._keeper.failing) or not self._heart.holds(run.held)
 
         def end_claim(_: None) -> bool:

@@ -186,8 +186,11 @@ class Store:
                 continue
             stored = _parse(REPORT, found.data)
             same = stored is not None and stored.run == report.run
-            if stored is not None and same and not (_other_video(stored, report) and self.video_tag(name) == video):
-                return stored
+            if stored is not None and same:
+                # Two made it, and not to the same bytes.
+                differ = None not in (stored.video, report.video) and stored.video != report.video
+                if not (differ and self.video_tag(name) == video):
+                    return stored
             if not same:  # of a run before this one, or torn
                 self._check_current(name, report.run)
             if self.objects.swap(path, found.tag, data) is not None:
@@ -288,11 +291,6 @@ def _ended(name: str, run: str) -> str:
 
 def artefact_of(data: bytes) -> Artefact:
     return Artefact(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def _other_video(stored: Report, report: Report) -> bool:
-    """Both have a video, and not the same one."""
-    return None not in (stored.video, report.video) and stored.video != report.video
 
 
 def _parse(adapter: pydantic.TypeAdapter[Value], raw: bytes) -> Value | None:
